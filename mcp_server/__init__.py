@@ -1,0 +1,1 @@
+"""The stdio MCP server: tools, jobs, results. Never imports torch or mlx."""

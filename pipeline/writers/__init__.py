@@ -1,0 +1,1 @@
+"""A transcript as text, one function per format."""

@@ -1,0 +1,34 @@
+"""Who spoke when, without what was said."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas._frozen import Frozen
+from schemas.report import StageReport, Warning_
+
+
+class SpeakerTurn(Frozen):
+    """One stretch of one speaker. RTTM stores the same as start and duration."""
+
+    start: float = Field(ge=0, description="Seconds from the beginning of the recording.")
+    end: float = Field(ge=0, description="Seconds.")
+    speaker: str = Field(description="SPEAKER_00, SPEAKER_01, … in order of first appearance.")
+
+
+class Diarization(Frozen):
+    """The turns of a recording.
+
+    ``turns`` may overlap where people talk at once; ``exclusive_turns`` never do and serve to give words
+    their speakers.
+    """
+
+    turns: tuple[SpeakerTurn, ...] = ()
+    exclusive_turns: tuple[SpeakerTurn, ...] = ()
+    stages: dict[str, StageReport] = {}
+    warnings: tuple[Warning_, ...] = ()
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Labels in order."""
+        return tuple(sorted({turn.speaker for turn in self.turns}))

@@ -1,0 +1,89 @@
+"""Jobs: what is asked of the worker, how far it is, and what a tool returns."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas._frozen import Frozen
+from schemas.options import Operation, Options
+from schemas.report import StageReport, Warning_
+from schemas.transcript import Media, Segment, Speaker
+
+JobStatus = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
+UNFINISHED: frozenset[str] = frozenset({"queued", "running"})
+
+
+class FileIdentity(Frozen):
+    """The file that was checked, so that another one swapped in under its name is noticed."""
+
+    device: int
+    inode: int
+
+
+class JobRequest(Frozen):
+    """One unit of work for the worker process."""
+
+    operation: Operation
+    path: str | None = Field(None, description="Absolute path of the recording.")
+    identity: FileIdentity | None = None
+    transcript_path: str | None = Field(None, description="A transcript (JSON) to align or to diarize.")
+    options: Options = Options()
+
+
+class Progress(Frozen):
+    """How far a job is. ``fraction`` never falls."""
+
+    stage: str = Field(description="queued, loading, or a name from schemas.report.STAGES.")
+    fraction: float = Field(0.0, ge=0, le=1)
+    elapsed_s: float = Field(0.0, ge=0)
+    eta_s: float | None = Field(None, ge=0, description="Estimated seconds left.")
+    detail: str | None = Field(None, description="Why it waits, or which part it is at.")
+
+
+class NextAction(Frozen):
+    """The call that an agent should make next."""
+
+    tool: str
+    arguments: dict[str, str | int | float | bool]
+
+
+class Page(Frozen):
+    """Which part of the transcript a result holds."""
+
+    first_id: int | None = None
+    returned: int = 0
+    total_segments: int = 0
+    next_cursor: str | None = None
+
+
+class OutputFile(Frozen):
+    """A file or resource that holds the whole result."""
+
+    format: str
+    path: str | None = None
+    uri: str | None = None
+    bytes: int | None = None
+
+
+class Result(Frozen):
+    """What every tool that works on a recording returns. Flat, without unions; absent fields are unknown."""
+
+    schema_version: Literal["1.0"] = "1.0"
+    job_id: str | None = None
+    transcript_id: str | None = None
+    operation: Operation | None = None
+    status: JobStatus = "completed"
+    progress: Progress | None = None
+    next_action: NextAction | None = None
+    media: Media | None = None
+    language: str | None = None
+    language_probability: float | None = None
+    stages: dict[str, StageReport] | None = None
+    speakers: tuple[Speaker, ...] | None = None
+    segments: tuple[Segment, ...] | None = None
+    text: str | None = Field(None, description="The page in the format asked for, or text so far.")
+    page: Page | None = None
+    files: tuple[OutputFile, ...] | None = None
+    warnings: tuple[Warning_, ...] | None = None

@@ -1,0 +1,116 @@
+"""What was said: words, segments, the transcript. Times are float seconds from the recording's beginning."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas._frozen import Frozen
+from schemas.diarization import SpeakerTurn
+from schemas.report import StageReport, Warning_
+
+SCHEMA_VERSION = "1.0"
+
+Timing = Literal["asr", "attention", "ctc", "head", "interpolated", "given"]
+
+
+class Word(Frozen):
+    """A word as written, punctuation included. Times are none where nothing could place it."""
+
+    word: str
+    start: float | None = Field(None, ge=0)
+    end: float | None = Field(None, ge=0)
+    score: float | None = Field(None, ge=0, le=1, description="Confidence of the time, 0 to 1.")
+    speaker: str | None = None
+    timing: Timing | None = Field(None, description="Where the times come from.")
+    overlap: tuple[str, ...] | None = Field(None, description="Other speakers talking at the same time.")
+
+    def shifted(self, by: float) -> Word:
+        """The same word ``by`` seconds later."""
+        return self.model_copy(
+            update={
+                "start": None if self.start is None else self.start + by,
+                "end": None if self.end is None else self.end + by,
+            }
+        )
+
+
+class Char(Frozen):
+    """A character with its time, as WhisperX's ``return_char_alignments`` gives it."""
+
+    char: str
+    start: float | None = Field(None, ge=0)
+    end: float | None = Field(None, ge=0)
+    score: float | None = None
+
+
+class Segment(Frozen):
+    """Text with a start and an end; one speaker where speakers are known."""
+
+    id: int = Field(0, ge=0)
+    start: float = Field(ge=0)
+    end: float = Field(ge=0)
+    text: str
+    speaker: str | None = Field(None, description="Raw label, SPEAKER_00.")
+    speaker_name: str | None = Field(None, description="The name given to the label, where one was.")
+    language: str | None = Field(None, description="Where it differs from the transcript's.")
+    words: tuple[Word, ...] = ()
+    chars: tuple[Char, ...] | None = None
+    avg_logprob: float | None = None
+    compression_ratio: float | None = None
+    no_speech_prob: float | None = Field(None, ge=0, le=1)
+    temperature: float | None = None
+
+    def shifted(self, by: float) -> Segment:
+        """The same segment ``by`` seconds later."""
+        return self.model_copy(
+            update={
+                "start": self.start + by,
+                "end": self.end + by,
+                "words": tuple(word.shifted(by) for word in self.words),
+            }
+        )
+
+
+class Media(Frozen):
+    """The recording that a transcript belongs to."""
+
+    path: str | None = Field(None, description="None for samples handed in from memory.")
+    duration_s: float = Field(ge=0)
+    sha256: str | None = Field(None, description="Of the decoded 16 kHz mono samples (float32, little endian).")
+
+
+class Speaker(Frozen):
+    """One voice of the recording."""
+
+    id: str = Field(description="SPEAKER_00 …")
+    name: str | None = None
+    speech_s: float = Field(0.0, ge=0)
+    segments: int = Field(0, ge=0)
+
+
+class Transcript(Frozen):
+    """Everything known about what was said in a recording."""
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    media: Media
+    language: str | None = Field(None, description="ISO 639-1 as Whisper names it; none without speech.")
+    language_probability: float | None = Field(None, ge=0, le=1)
+    task: Literal["transcribe", "translate"] = "transcribe"
+    segments: tuple[Segment, ...] = ()
+    speakers: tuple[Speaker, ...] = ()
+    turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization; turns may overlap.")
+    exclusive_turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization without overlap.")
+    stages: dict[str, StageReport] = {}
+    warnings: tuple[Warning_, ...] = ()
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """All words in order (WhisperX's ``word_segments``)."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def text(self) -> str:
+        """The segments' texts joined by spaces."""
+        return " ".join(segment.text.strip() for segment in self.segments)
