@@ -1,0 +1,73 @@
+"""Which hardware and which packages this machine has, found without importing torch or MLX."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from pipeline import backends
+from pipeline.plan import Machine
+
+
+@cache
+def probe() -> Machine:
+    """The machine that this process runs on. Takes milliseconds; asked once per process."""
+    accelerator, accelerator_gb = _accelerator()
+    return Machine(
+        system=sys.platform,
+        arch=platform.machine(),
+        cores=os.cpu_count() or 1,
+        memory_gb=_memory_gb(),
+        accelerator=accelerator,
+        accelerator_gb=accelerator_gb,
+        mlx_on_gpu=_mlx_on(accelerator),
+        backends=frozenset(
+            f"{room}/{name}"
+            for room in backends.ROOMS
+            for name in backends.available(room)
+            if not backends.missing_packages(room, name)
+        ),
+    )
+
+
+def _memory_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def _accelerator() -> tuple[str | None, float]:
+    """The accelerator and the memory that models can take of it, in GB."""
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return "metal", _memory_gb()  # unified memory
+    if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists():
+        return "cuda", _cuda_gb()
+    return None, 0.0
+
+
+def _cuda_gb() -> float:
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        out = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        return float(out.split()[0]) * 1.048576e-3
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return 0.0
+
+
+def _mlx_on(accelerator: str | None) -> bool:
+    if accelerator == "metal":
+        return _installed("mlx-metal")
+    if accelerator == "cuda":
+        return any(_installed(f"mlx-cuda{suffix}") for suffix in ("", "-12", "-13"))
+    return False
+
+
+def _installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
