@@ -16,6 +16,7 @@
     │   └── BackendUnavailable          backend_unavailable
     ├── StageFailed                     stage_failed, out_of_memory
     │   └── FailedToAlign               failed_to_align
+    ├── OutputFailed                    output_failed
     └── JobError                        worker_died, job_cancelled, job_interrupted, queue_full, store_failed,
                                         internal_error
 """
@@ -49,6 +50,7 @@ CODES: dict[str, str] = {
     "stage_failed": "A stage of the pipeline failed.",
     "out_of_memory": "The machine ran out of memory.",
     "failed_to_align": "The words could not be placed on the clock.",
+    "output_failed": "The result could not be written to the folder asked for.",
     "worker_died": "The process that runs the models ended unexpectedly.",
     "job_cancelled": "The job was cancelled.",
     "job_interrupted": "The server stopped while the job was running.",
@@ -138,6 +140,10 @@ class FailedToAlign(StageFailed):
     default_code = "failed_to_align"
 
 
+class OutputFailed(TranscriptionError):
+    default_code = "output_failed"
+
+
 class JobError(TranscriptionError):
     default_code = "internal_error"
 
@@ -173,6 +179,7 @@ _CLASS_OF_CODE: dict[str, type[TranscriptionError]] = {
     "backend_unavailable": BackendUnavailable,
     **dict.fromkeys(("stage_failed", "out_of_memory"), StageFailed),
     "failed_to_align": FailedToAlign,
+    "output_failed": OutputFailed,
     **dict.fromkeys(
         (
             "worker_died",

@@ -112,6 +112,14 @@ class DiarizeOptions(Frozen):
         return self
 
 
+class SubtitleOptions(Frozen):
+    """How SRT and VTT are laid out. Not part of a request: they change the files, never the transcript."""
+
+    max_line_width: int | None = Field(None, ge=1, description="Characters in a line; none does not break.")
+    max_line_count: int | None = Field(None, ge=1, description="Lines of a subtitle, with max_line_width.")
+    highlight_words: bool = Field(False, description="Underline each word while it is spoken.")
+
+
 class Options(Frozen):
     """All of a request but the recording."""
 
