@@ -1,1 +1,95 @@
-"""Audio in, transcript out. Knows nothing of MCP."""
+"""Audio in, transcript out. Knows nothing of MCP.
+
+    from pipeline import transcribe, align, diarize, transcribe_diarized
+
+    transcript = transcribe_diarized("meeting.m4a", num_speakers=3)
+    for segment in transcript.segments:
+        print(segment.speaker, segment.text)
+
+Each takes a path, or float32 samples (samples,) at 16 kHz, and the names of :mod:`schemas.options` as keywords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from schemas.diarization import Diarization
+from schemas.transcript import Transcript
+
+Report = Callable[[str, float, str | None], None]
+
+__all__ = ["align", "diarize", "transcribe", "transcribe_diarized"]
+
+
+def transcribe(audio: Any, *, report: Report | None = None, **options: Any) -> Transcript:
+    """What was said. Words have times unless ``no_align=True``.
+
+    ``report(stage, fraction, text)`` is told how far the work is. Raises the errors of :mod:`schemas.errors`.
+    """
+    return _run("transcribe", audio, None, report, options)
+
+
+def align(
+    audio: Any,
+    transcript: Transcript | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *,
+    report: Report | None = None,
+    **options: Any,
+) -> Transcript:
+    """The words of a transcript placed on the clock of a recording.
+
+    ``transcript`` is one of ours, WhisperX's dictionary, or a list of ``{start, end, text}``.
+    Raises :class:`schemas.errors.InvalidTranscript` and the other errors of :mod:`schemas.errors`.
+    """
+    return _run("align", audio, _read(transcript), report, options)
+
+
+def diarize(audio: Any, *, report: Report | None = None, **options: Any) -> Diarization:
+    """Who spoke when, without the text. Raises the errors of :mod:`schemas.errors`."""
+    found = _run("diarize", audio, None, report, options)
+    return Diarization(
+        turns=found.turns,
+        exclusive_turns=found.exclusive_turns,
+        stages=found.stages,
+        warnings=found.warnings,
+    )
+
+
+def transcribe_diarized(audio: Any, *, report: Report | None = None, **options: Any) -> Transcript:
+    """Who said what, when, word by word. Raises the errors of :mod:`schemas.errors`."""
+    return _run("transcribe_diarized", audio, None, report, options)
+
+
+def _run(
+    operation: str, audio: Any, transcript: Transcript | None, report: Report | None, options: dict[str, Any]
+) -> Transcript:
+    from pipeline.cache import Cache
+    from pipeline.pool import ModelPool
+    from pipeline.run import run
+    from schemas.jobs import JobRequest
+    from schemas.options import Options
+
+    is_path = isinstance(audio, str | PathLike)
+    path = str(Path(audio).expanduser().absolute()) if is_path else None
+    request = JobRequest(operation=operation, path=path, options=Options.from_flat(**options))
+    pool = ModelPool()
+    try:
+        return run(
+            request,
+            pool=pool,
+            cache=Cache(),
+            report=report,
+            audio=None if is_path else audio,
+            transcript=transcript,
+        )
+    finally:
+        pool.unload()
+
+
+def _read(transcript: Any) -> Transcript:
+    from schemas.whisperx import from_whisperx
+
+    return transcript if isinstance(transcript, Transcript) else from_whisperx(transcript)

@@ -6,8 +6,11 @@ A backend file has, at the top level and without importing anything heavy:
     Names of the packages that it imports in ``load`` (checked with ``find_spec``, never by importing).
 ``DEVICES``
     The devices that it can run on, out of ``cpu``, ``cuda``, ``mps``, ``metal``.
-``MODEL_KIND``
-    The kind of weights that it needs, a key of :data:`pipeline.models.KINDS`, or ``None``.
+``VERSION``
+    A number that goes up when the backend's answers change, so that older stage results are not used again.
+``MODEL_KIND``, ``MODEL_FORMATS``
+    The kind of weights that it needs (:data:`pipeline.models.KINDS`) or ``None``, and the formats it can read.
+    A backend that needs several has ``weights(choice, options)`` instead: a tuple of ``ModelFiles``.
 ``load(choice, options)``
     Imports, loads the weights and returns an object of the room's protocol.
 
@@ -21,9 +24,15 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.errors import BackendUnavailable
+from schemas.options import Options
+from schemas.report import Warning_
+
+if TYPE_CHECKING:
+    from pipeline.models import ModelFiles
+    from pipeline.plan import Choice
 
 ROOMS = ("vad", "asr", "align", "diarize")
 
@@ -52,8 +61,46 @@ def missing_packages(room: str, name: str) -> tuple[str, ...]:
     return tuple(p for p in module(room, name).REQUIRES if importlib.util.find_spec(p) is None)
 
 
-def load(room: str, choice: Any, options: Any) -> Any:
-    """The backend that ``choice`` (a :class:`pipeline.plan.Choice`) names, ready to work.
+def weights(room: str, choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
+    """The files that the backend would load, found without loading or fetching more than was allowed.
+
+    Raises :class:`schemas.errors.ModelNotFound` when they are not on this machine.
+    """
+    from pipeline import models
+
+    backend = module(room, choice.backend)
+    if hasattr(backend, "weights"):
+        return backend.weights(choice, options)
+    if backend.MODEL_KIND is None:
+        return ()
+    files = models.find(
+        backend.MODEL_KIND,
+        choice.model,
+        formats=backend.MODEL_FORMATS,
+        required=choice.model_required,
+        model_dir=options.model_dir,
+        allow_download=options.allow_download,
+    )
+    return (files,)
+
+
+def identity(room: str, choice: Choice, files: tuple[ModelFiles, ...]) -> str:
+    """Everything about the backend that changes its answer: name, version, weights, precision."""
+    version = module(room, choice.backend).VERSION
+    used = ",".join(f"{f.kind}:{f.name}@{f.revision}:{f.format}" for f in files)
+    return f"{choice.backend}:{version}:{choice.compute_type}:{used}"
+
+
+def substitutions(files: tuple[ModelFiles, ...]) -> list[Warning_]:
+    """A warning for each set of starter weights that stands in for others."""
+    from pipeline import models
+
+    warnings = (models.substitute_warning(f) for f in files)
+    return [warning for warning in warnings if warning is not None]
+
+
+def load(room: str, choice: Choice, options: Options) -> Any:
+    """The backend that ``choice`` names, ready to work.
 
     Raises :class:`BackendUnavailable` when a package is missing, and what the backend's own ``load`` raises.
     """

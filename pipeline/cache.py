@@ -93,11 +93,10 @@ class Partial:
     def append(self, piece: dict[str, Any]) -> None:
         """Adds a piece; it is on disk when this returns."""
         line = json.dumps(piece, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "a+b") as file:
+            if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+                line = b"\n" + line  # an earlier write was cut off
+            file.write(line)
 
     def clear(self) -> None:
         """Forgets all pieces."""
@@ -112,7 +111,7 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -23,7 +23,9 @@ class Machine:
     accelerator: str | None = None  # "metal", "cuda" or none
     accelerator_gb: float = 0.0
     mlx_on_gpu: bool = False  # MLX's build here can use the accelerator
-    backends: frozenset[str] = field(default_factory=frozenset)  # "asr/faster_whisper" whose packages are here
+    backends: frozenset[str] = field(
+        default_factory=frozenset
+    )  # "asr/faster_whisper" whose packages are here
 
     def has(self, room: str, backend: str) -> bool:
         """Whether all packages of the backend are installed."""

@@ -25,7 +25,7 @@ class Diarization(Frozen):
 
     turns: tuple[SpeakerTurn, ...] = ()
     exclusive_turns: tuple[SpeakerTurn, ...] = ()
-    stages: dict[str, StageReport] = {}
+    stages: dict[str, StageReport] = Field(default_factory=dict)
     warnings: tuple[Warning_, ...] = ()
 
     @property

@@ -78,7 +78,9 @@ class Media(Frozen):
 
     path: str | None = Field(None, description="None for samples handed in from memory.")
     duration_s: float = Field(ge=0)
-    sha256: str | None = Field(None, description="Of the decoded 16 kHz mono samples (float32, little endian).")
+    sha256: str | None = Field(
+        None, description="Of the decoded 16 kHz mono samples (float32, little endian)."
+    )
 
 
 class Speaker(Frozen):
@@ -102,7 +104,7 @@ class Transcript(Frozen):
     speakers: tuple[Speaker, ...] = ()
     turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization; turns may overlap.")
     exclusive_turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization without overlap.")
-    stages: dict[str, StageReport] = {}
+    stages: dict[str, StageReport] = Field(default_factory=dict)
     warnings: tuple[Warning_, ...] = ()
 
     @property

@@ -36,8 +36,6 @@ class Vad(Protocol):
     model: str | None
     device: str
 
-    def speech_regions(
-        self, recording: Recording, progress: Callable[[float], None]
-    ) -> list[SpeechRegion]:
+    def speech_regions(self, recording: Recording, progress: Callable[[float], None]) -> list[SpeechRegion]:
         """Regions in order, without overlap. ``progress`` takes a fraction and may raise to cancel."""
         ...

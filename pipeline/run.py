@@ -1,0 +1,206 @@
+"""A request from beginning to end: audio → speech → text → words → speakers → transcript."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline import stages
+from pipeline.cache import Cache
+from pipeline.machine import probe
+from pipeline.plan import plan
+from pipeline.pool import ModelPool
+from pipeline.source import Source
+from schemas.diarization import Diarization
+from schemas.errors import InvalidTranscript, JobError, TranscriptionError
+from schemas.jobs import JobRequest
+from schemas.report import StageReport, Warning_
+from schemas.transcript import Media, Transcript
+
+Report = Callable[[str, float, str | None], None]
+
+# Share of the whole time that a stage usually takes; only the progress display depends on it.
+_WEIGHTS = {"audio": 0.03, "vad": 0.04, "asr": 0.5, "align": 0.13, "diarize": 0.29, "assign": 0.01}
+_STAGES_OF = {
+    "transcribe": ("audio", "vad", "asr", "align"),
+    "align": ("audio", "align"),
+    "diarize": ("audio", "diarize", "assign"),
+    "transcribe_diarized": ("audio", "vad", "asr", "align", "diarize", "assign"),
+}
+
+
+def run(
+    request: JobRequest,
+    *,
+    pool: ModelPool,
+    cache: Cache,
+    report: Report | None = None,
+    audio: np.ndarray | None = None,
+    transcript: Transcript | None = None,
+) -> Transcript:
+    """Does the request and returns the transcript; diarization alone gives one without segments.
+
+    ``report(stage, fraction, text)`` is called often with the fraction of the whole and the end of the text so
+    far; it may raise :class:`schemas.errors.JobError` to stop. ``audio`` (samples,) float32 at 16 kHz and
+    ``transcript`` stand in for the request's paths.
+
+    Raises the errors of :mod:`schemas.errors`. What was finished before stays in the cache.
+    """
+    options = request.options
+    steps = _Steps(_stages_of(request), report or _silent)
+    steps.report("audio", 0.0, None)
+    given = _given(request, transcript)
+    started = time.perf_counter()
+    samples = audio if audio is not None else request.path
+    with Source(
+        samples, options.audio, cache, lambda f: steps.report("audio", f, None), request.identity
+    ) as source:
+        job = stages.Job(source, options, plan(probe(), options), pool, cache, steps.report)
+        job.warnings += source.warnings
+        seconds = time.perf_counter() - started
+        job.stages["audio"] = StageReport(
+            backend="pyav" if request.path else "samples",
+            device="cpu",
+            seconds=round(seconds, 3),
+            cached=not source.decoded,
+        )
+        result = _do(request, job, given)
+    steps.report("assign", 1.0, None)
+    return result
+
+
+def _do(request: JobRequest, job: stages.Job, given: Transcript | None) -> Transcript:
+    from pipeline import sentences, speakers
+
+    offset = job.options.audio.start_s
+    base = _base(request, job, given)
+    if request.operation in ("transcribe", "transcribe_diarized"):
+        speech = stages.transcribe(job, stages.find_speech(job))
+        base = base.model_copy(
+            update={
+                "segments": speech.segments,
+                "language": speech.language,
+                "language_probability": speech.probability,
+            }
+        )
+    if request.operation != "diarize" and not job.options.align.no_align and base.segments:
+        # English words stand in a translation, whatever was spoken.
+        language = "en" if base.task == "translate" else base.language or "en"
+        aligned = stages.align(job, base.segments, language)
+        base = base.model_copy(update={"segments": sentences.split(aligned, language)})
+    if request.operation in ("diarize", "transcribe_diarized"):
+        found = _diarize(request, job)
+        assigned = speakers.assign(base.segments, found)
+        base = base.model_copy(
+            update={
+                "segments": assigned,
+                "turns": found.turns,
+                "exclusive_turns": found.exclusive_turns,
+                "speakers": speakers.speakers_of(assigned, found.turns),
+            }
+        )
+    return _finished(base, job, offset)
+
+
+def _diarize(request: JobRequest, job: stages.Job) -> Diarization:
+    """Turns; a failure never loses the text, unless the backend or model was asked for by name."""
+    try:
+        return stages.diarize(job)
+    except JobError:
+        raise
+    except TranscriptionError as error:
+        asked = job.options.diarize
+        named = asked.diarize_backend != "auto" or asked.diarize_model is not None
+        if request.operation == "diarize" or named:
+            raise
+        hint = f" ({error.hint})" if error.hint else ""
+        job.warn("stage_skipped", f"Speakers are not named: {error.message}{hint}")
+        return Diarization()
+
+
+def _base(request: JobRequest, job: stages.Job, given: Transcript | None) -> Transcript:
+    media = Media(path=request.path, duration_s=job.source.duration_s, sha256=job.source.sha256)
+    if given is not None:
+        start = job.options.audio.start_s
+        shifted = tuple(segment.shifted(-start) for segment in given.segments if segment.end > start)
+        return given.model_copy(
+            update={
+                "media": media,
+                "segments": shifted,
+                "language": job.options.asr.language or given.language,
+            }
+        )
+    return Transcript(media=media, task=job.options.asr.task)
+
+
+def _finished(base: Transcript, job: stages.Job, offset: float) -> Transcript:
+    """Times as seconds of the whole recording, ids from 0, warnings counted, stages reported."""
+    segments = tuple(
+        segment.shifted(offset).model_copy(update={"id": number})
+        for number, segment in enumerate(base.segments)
+    )
+    return base.model_copy(
+        update={
+            "segments": segments,
+            "turns": _later(base.turns, offset),
+            "exclusive_turns": _later(base.exclusive_turns, offset),
+            "stages": {**base.stages, **job.stages},
+            "warnings": counted([*base.warnings, *job.warnings]),
+        }
+    )
+
+
+def _later(turns, offset: float):
+    return tuple(
+        turn.model_copy(update={"start": turn.start + offset, "end": turn.end + offset}) for turn in turns
+    )
+
+
+def counted(warnings: list[Warning_]) -> tuple[Warning_, ...]:
+    """Equal warnings as one, with their number."""
+    counts: dict[tuple[str, str], int] = {}
+    for warning in warnings:
+        counts[warning.code, warning.message] = counts.get((warning.code, warning.message), 0) + warning.count
+    return tuple(Warning_(code=code, message=text, count=n) for (code, text), n in counts.items())
+
+
+def _given(request: JobRequest, transcript: Transcript | None) -> Transcript | None:
+    if transcript is None and request.transcript_path is not None:
+        from schemas.whisperx import read_transcript
+
+        transcript = read_transcript(request.transcript_path)
+    if transcript is None and request.operation == "align":
+        raise InvalidTranscript("there is no transcript to align", hint="give segments or a transcript")
+    return transcript
+
+
+def _stages_of(request: JobRequest) -> tuple[str, ...]:
+    names = _STAGES_OF[request.operation]
+    if request.operation != "align" and request.options.align.no_align:
+        names = tuple(name for name in names if name != "align")
+    return names
+
+
+class _Steps:
+    """Turns a stage's own fraction into that of the whole, which never falls."""
+
+    def __init__(self, names: tuple[str, ...], report: Report) -> None:
+        total = sum(_WEIGHTS[name] for name in names)
+        self._report, self._highest = report, 0.0
+        self._begin: dict[str, tuple[float, float]] = {}
+        begin = 0.0
+        for name in names:
+            share = _WEIGHTS[name] / total
+            self._begin[name] = (begin, share)
+            begin += share
+
+    def report(self, stage: str, fraction: float, text: str | None) -> None:
+        begin, share = self._begin.get(stage, (1.0, 0.0))
+        self._highest = max(self._highest, min(1.0, begin + share * min(1.0, fraction)))
+        self._report(stage, self._highest, text)
+
+
+def _silent(_stage: str, _fraction: float, _text: str | None) -> None:
+    """Nobody listens."""
