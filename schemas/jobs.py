@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas._frozen import Frozen
+from schemas.diarization import SpeakerTurn
 from schemas.options import Operation, Options
 from schemas.report import StageReport, Warning_
 from schemas.transcript import Media, Segment, Speaker
@@ -46,15 +47,15 @@ class NextAction(Frozen):
     """The call that an agent should make next."""
 
     tool: str
-    arguments: dict[str, str | int | float | bool]
+    arguments: dict[str, str | int | float | bool | tuple[str, ...]]
 
 
 class Page(Frozen):
-    """Which part of the transcript a result holds."""
+    """Which part of the transcript a result holds; turns count where there are no segments."""
 
     first_id: int | None = None
     returned: int = 0
-    total_segments: int = 0
+    total_segments: int = Field(0, description="Of the whole, after windows and filters.")
     next_cursor: str | None = None
 
 
@@ -82,7 +83,9 @@ class Result(Frozen):
     language_probability: float | None = None
     stages: dict[str, StageReport] | None = None
     speakers: tuple[Speaker, ...] | None = None
+    notice: str | None = Field(None, description="What kind of content the segments and the text are.")
     segments: tuple[Segment, ...] | None = None
+    turns: tuple[SpeakerTurn, ...] | None = Field(None, description="Where there are speakers without text.")
     text: str | None = Field(None, description="The page in the format asked for, or text so far.")
     page: Page | None = None
     files: tuple[OutputFile, ...] | None = None
