@@ -34,6 +34,7 @@ WARNINGS: dict[str, str] = {
     "model_substituted": "The default weights are not on this machine; starter weights were used.",
     "stage_skipped": "A stage could not be done; the rest of the result stands.",
     "downmix_cancelled": "The channels cancel each other; the loudest one was used.",
+    "track_chosen": "The file has several sound tracks, and one was used.",
     "media_damaged": "Parts of the file could not be decoded.",
     "non_finite_samples": "NaN or infinite samples were replaced by silence.",
     "no_speech": "No speech was found.",
