@@ -1,0 +1,118 @@
+"""What the command line shows on stderr: a bar while it works, a summary when a file is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from pipeline.run import Report
+from pipeline.writers.text import clock
+from schemas.errors import TranscriptionError
+from schemas.jobs import OutputFile
+from schemas.report import StageReport, Warning_
+from schemas.transcript import Transcript
+
+_STEP = 0.1  # of the whole: how often a plain line says how far it is
+
+
+class Screen:
+    """Everything that the command line says. Never what was said in a recording."""
+
+    def __init__(self, *, verbose: bool = True, print_progress: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._verbose, self._print_progress = verbose, print_progress
+
+    @contextmanager
+    def progress(self, name: str) -> Iterator[Report]:
+        """A callable for :func:`pipeline.run.run`: a bar on a terminal; lines where they were asked for."""
+        if self._verbose and self._console.is_terminal:
+            with _bar(self._console) as bar:
+                task = bar.add_task(escape(name), total=1.0, stage="")
+                yield lambda stage, fraction, _text: bar.update(task, completed=fraction, stage=stage)
+        elif self._print_progress:
+            yield _Lines(self._console, name).report
+        else:
+            yield lambda _stage, _fraction, _text: None
+
+    def done(self, name: str, transcript: Transcript, files: list[OutputFile], seconds: float) -> None:
+        """One block per file: length, speed, language, speakers, stages, warnings, files."""
+        if self._verbose:
+            self._console.print(f"[bold]{escape(name)}[/]  {escape(_facts(transcript, seconds))}")
+            for stage, report in transcript.stages.items():
+                self._console.print(f"  {stage:<8} {escape(_stage(report))}", style="dim")
+        for warning in transcript.warnings:
+            self.warning(warning)
+        if self._verbose:
+            self._console.print(f"  wrote    {escape(', '.join(file.path or '' for file in files))}")
+
+    def warning(self, warning: Warning_) -> None:
+        """A warning is shown however quiet the command line is."""
+        times = f" ({warning.count} times)" if warning.count > 1 else ""
+        self._console.print(f"  [yellow]warning[/]  {warning.code}: {escape(warning.message)}{times}")
+
+    def error(self, name: str | None, error: TranscriptionError) -> None:
+        """Code and cause, then the next step."""
+        where = f"{escape(name)}: " if name else ""
+        self._console.print(f"[red]error[/] {where}{error.code}: {escape(error.message)}")
+        if error.hint:
+            self._console.print(f"  {escape(error.hint)}")
+
+    def say(self, text: str) -> None:
+        """A line of the command line's own."""
+        self._console.print(escape(text))
+
+
+class _Lines:
+    """A line at each new stage and each tenth of the way."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console, self._name = console, name
+        self._stage, self._next = "", 0.0
+
+    def report(self, stage: str, fraction: float, _text: str | None) -> None:
+        if stage == self._stage and fraction < self._next:
+            return
+        self._stage, self._next = stage, fraction + _STEP
+        self._console.print(f"{escape(self._name)}: {stage} {fraction:.0%}")
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[stage]}", style="dim"),
+        console=console,
+        transient=True,
+    )
+
+
+def _facts(transcript: Transcript, seconds: float) -> str:
+    duration = transcript.media.duration_s
+    facts = [f"{clock(duration)} in {seconds:.1f} s"]
+    if seconds > 0:
+        facts.append(f"{duration / seconds:.1f}x")
+    if transcript.language:
+        probability = transcript.language_probability
+        facts.append(transcript.language + (f" ({probability:.2f})" if probability is not None else ""))
+    if transcript.speakers:
+        facts.append(_counted(len(transcript.speakers), "speaker"))
+    facts.append(_counted(len(transcript.segments), "segment"))
+    if transcript.warnings:
+        facts.append(_counted(len(transcript.warnings), "warning"))
+    return " · ".join(facts)
+
+
+def _stage(report: StageReport) -> str:
+    what = " ".join(part for part in (report.backend, report.model, report.device) if part)
+    speed = f" ({report.rtfx:.1f}x)" if report.rtfx else ""
+    return f"{what}  {report.seconds:.1f} s{speed}" + (", from the cache" if report.cached else "")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
