@@ -1,0 +1,421 @@
+"""Jobs: one at a time, in order, on one worker that is kept warm.
+
+A job belongs to the server, not to the call that started it: a client that stops waiting changes nothing, and the
+same request again joins the job that is there. Only :meth:`JobManager.cancel` ends one.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+from anyio import to_thread
+
+from mcp_server.engine import WorkerProcess
+from mcp_server.settings import Settings
+from mcp_server.store import JobRecord, Store
+from schemas.errors import JobError, TranscriptionError, from_dict
+from schemas.jobs import JobRequest
+
+TICK_S = 2.0
+FOREIGN_POLL_S = 1.0
+KEPT_FINISHED = 32
+_RATE_WINDOW_S = 60.0
+_RATE_LEAST_S = 2.0
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What is asked. ``key`` is the same for the same request; ``arguments`` are the tool's."""
+
+    key: str
+    request: JobRequest
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as it is now. ``text``: the end of the text so far."""
+
+    record: JobRecord
+    text: str | None = None
+    eta_s: float | None = None
+
+
+class _Job:
+    """A job of this server."""
+
+    def __init__(self, new: NewJob, record: JobRecord, output: Path) -> None:
+        self.request, self.output, self.record = new.request, output, record
+        self.text: str | None = None
+        self.cancelling = False
+        self.heard = False
+        self.saving = anyio.Lock()
+        self.ended = anyio.Event()
+        self._changed = anyio.Event()
+        self._rate: deque[tuple[float, float]] = deque()
+
+    def update(self, **fields: Any) -> None:
+        """Changes the record and wakes everyone who waits for a change."""
+        self.record = self.record.model_copy(update=fields)
+        if not self.record.unfinished:
+            self.text = None
+            self.ended.set()
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def progress(self, event: dict[str, Any]) -> None:
+        """Takes over what the worker tells; the fraction never falls."""
+        self.heard = True
+        now, stage = time.time(), event["stage"]
+        waits = stage == "queued"
+        fraction = max(self.record.fraction, event["fraction"])
+        if stage != self.record.stage:
+            self._rate.clear()  # a stage from the cache takes no time and says nothing about the next one
+        self._measure(now, fraction)
+        self.text = event.get("text", self.text)
+        self.update(
+            status="queued" if waits else "running",
+            stage=stage,
+            fraction=fraction,
+            detail=event.get("detail"),
+            started_at=self.record.started_at or (None if waits else now),
+        )
+
+    async def changed(self, at_most_s: float) -> None:
+        """Waits for the next change."""
+        with anyio.move_on_after(at_most_s):
+            await self._changed.wait()
+
+    def view(self) -> JobView:
+        """As it is now."""
+        return JobView(self.record, self.text, self._eta())
+
+    def _measure(self, now: float, fraction: float) -> None:
+        self._rate.append((now, fraction))
+        while now - self._rate[0][0] > _RATE_WINDOW_S:
+            self._rate.popleft()
+
+    def _eta(self) -> float | None:
+        """Seconds left at the speed of the last minute; none while that says nothing."""
+        if not self._rate or self.record.status != "running":
+            return None
+        (begin, before), (_, fraction) = self._rate[0], self._rate[-1]
+        took, done = time.time() - begin, fraction - before
+        return (1.0 - fraction) * took / done if took >= _RATE_LEAST_S and done > 0 else None
+
+
+class JobManager:
+    """Used inside :meth:`running`. All methods are for the event loop's thread."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+        self._jobs: dict[str, _Job] = {}
+        self._waiting: deque[_Job] = deque()
+        self._current: _Job | None = None
+        self._worker: WorkerProcess | None = None
+        self._wakeup: anyio.Event | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serves jobs; at the end the worker is gone and unfinished jobs are ``interrupted``."""
+        self._wakeup = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._serve)
+            tasks.start_soon(self._tick)
+            try:
+                yield
+            finally:
+                self.end()
+                tasks.cancel_scope.cancel()
+
+    def end(self) -> None:
+        """Kills the worker and writes down what was interrupted. Does not wait, and may be called twice."""
+        if self._worker is not None:
+            self._worker.kill()
+        if any(job.record.unfinished for job in self._jobs.values()):
+            _quietly(self._store.interrupt_own)
+        self._store.close()
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Of the worker that is up."""
+        return self._worker.pid if self._worker is not None and self._worker.alive else None
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs of this server are queued or running."""
+        return sum(job.record.unfinished for job in self._jobs.values())
+
+    async def submit(self, new: NewJob) -> JobRecord:
+        """The job that does the request: the one that is under way, or a new one.
+
+        Raises :class:`JobError`: ``queue_full``, ``store_failed``.
+        """
+        for job in self._jobs.values():
+            if job.record.request_key == new.key and job.record.unfinished and not job.cancelling:
+                return job.record
+        if len(self._waiting) >= self._settings.max_waiting:
+            raise JobError(
+                f"{len(self._waiting)} jobs are waiting already.",
+                code="queue_full",
+                hint="Wait for one of them with get_job, or end one with cancel_job.",
+                retryable=True,
+            )
+        job = self._new(new)
+        self._jobs[job.record.id] = job
+        try:
+            await self._save(job)
+        except TranscriptionError:
+            del self._jobs[job.record.id]
+            raise
+        self._waiting.append(job)
+        self._wake()
+        return job.record
+
+    async def wait(
+        self, job_id: str, wait_s: float, tell: Callable[[JobView], Awaitable[None]] | None = None
+    ) -> JobView:
+        """The job when it is finished, or after ``wait_s`` seconds. ``tell`` hears of changes on the way.
+
+        Raises :class:`NotFound` (``job_not_found``).
+        """
+        deadline = anyio.current_time() + wait_s
+        while True:
+            view = await self.view(job_id)
+            left = deadline - anyio.current_time()
+            if not view.record.unfinished or left <= 0:
+                return view
+            if tell is not None:
+                await tell(view)
+            if job_id in self._jobs:
+                await self._jobs[job_id].changed(min(left, FOREIGN_POLL_S))
+            else:
+                await anyio.sleep(min(left, FOREIGN_POLL_S))
+
+    async def view(self, job_id: str) -> JobView:
+        """The job as it is now, whichever server has it. Raises :class:`NotFound` (``job_not_found``)."""
+        if job_id in self._jobs:
+            return self._jobs[job_id].view()
+        return JobView(await to_thread.run_sync(self._store.job, job_id))
+
+    async def cancel(self, job_id: str) -> JobView:
+        """Ends a job: asks the worker, and kills it when it does not stop soon. A finished job stays as it is.
+
+        Raises :class:`NotFound` (``job_not_found``).
+        """
+        view = await self.view(job_id)
+        if not view.record.unfinished:
+            return view
+        if job_id in self._jobs:
+            await self._cancel_own(self._jobs[job_id])
+        else:
+            await to_thread.run_sync(self._store.ask_to_cancel, job_id)
+        return await self.wait(job_id, self._settings.cancel_grace_s + 2 * TICK_S)
+
+    async def _cancel_own(self, job: _Job) -> None:
+        if job.cancelling:
+            return
+        job.cancelling = True
+        if job in self._waiting:
+            self._waiting.remove(job)
+            await self._finish(job, status="cancelled")
+        elif self._worker is not None:
+            await self._worker.send({"cancel": job.record.id})
+            self._tasks.start_soon(self._kill_unless_ended, job, self._worker)
+
+    async def _kill_unless_ended(self, job: _Job, worker: WorkerProcess) -> None:
+        with anyio.move_on_after(self._settings.cancel_grace_s):
+            await job.ended.wait()
+        if not job.ended.is_set():
+            worker.kill()
+
+    def _new(self, new: NewJob) -> _Job:
+        job_id = f"job_{secrets.token_hex(8)}"
+        record = JobRecord(
+            id=job_id,
+            request_key=new.key,
+            operation=new.request.operation,
+            arguments=new.arguments,
+            owner=self._store.owner,
+            created_at=time.time(),
+        )
+        return _Job(new, record, self._settings.inbox / f"{job_id}.json")
+
+    # the loop
+
+    async def _serve(self) -> None:
+        try:
+            while True:
+                job = await self._next()
+                self._current = job
+                await self._do(job)
+                self._current = None
+                self._forget_old()
+        finally:
+            if self._worker is not None:
+                await self._worker.destroy()
+
+    async def _next(self) -> _Job:
+        while not self._waiting:
+            idle = self._settings.idle_s if self._worker is not None else None
+            with anyio.move_on_after(idle) as scope:
+                await self._wakeup.wait()
+            if scope.cancelled_caught and not self._waiting:
+                await self._let_worker_go()
+        return self._waiting.popleft()
+
+    def _wake(self) -> None:
+        self._wakeup.set()
+        self._wakeup = anyio.Event()
+
+    async def _let_worker_go(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.stop(self._settings.cancel_grace_s)
+
+    async def _do(self, job: _Job) -> None:
+        try:
+            await self._run(job)
+        except TranscriptionError as error:
+            await self._fail(job, error)
+        except Exception as error:  # a defect here must not take the jobs behind it along
+            await self._fail(job, defect(error))
+        finally:
+            with suppress(OSError):
+                job.output.unlink(missing_ok=True)
+
+    async def _fail(self, job: _Job, error: TranscriptionError) -> None:
+        if error.code == "job_cancelled":
+            await self._finish(job, status="cancelled")
+        else:
+            await self._finish(job, status="failed", error=error.to_dict())
+
+    async def _run(self, job: _Job) -> None:
+        """Raises the job's error. A warm worker that is found dead is replaced once without a word."""
+        warm = self._worker is not None
+        outcome = await self._attempt(job)
+        if outcome is None and warm and not job.heard:
+            outcome = await self._attempt(job)
+        if outcome is None:
+            raise await self._why_it_died(job)
+        if outcome["event"] == "failed":
+            raise from_dict(outcome["error"])
+        transcript_id, _ = await to_thread.run_sync(self._store.keep, job.output, job.record.operation)
+        await self._finish(job, status="completed", fraction=1.0, transcript_id=transcript_id)
+
+    async def _attempt(self, job: _Job) -> dict[str, Any] | None:
+        """The worker's last word on the job; none when it died."""
+        if self._worker is None or not self._worker.alive:
+            await self._replace_worker()
+        if job.cancelling:
+            raise JobError("The job was cancelled.", code="job_cancelled")
+        command = {
+            "job_id": job.record.id,
+            "request": job.request.model_dump(mode="json"),
+            "output": str(job.output),
+            "lock": str(self._settings.accelerator_lock),
+        }
+        await self._worker.send({"run": command})
+        async for event in self._worker.events():
+            if event.get("job_id") != job.record.id:
+                continue
+            if event["event"] == "progress":
+                job.progress(event)
+            else:
+                return event
+        return None
+
+    async def _replace_worker(self) -> None:
+        if self._worker is not None:
+            await self._worker.destroy()
+            self._worker = None
+        try:
+            self._worker = await WorkerProcess.start(self._settings)
+        except OSError as error:
+            raise JobError(
+                f"The process that runs the models cannot be started: {error.strerror}.",
+                code="worker_died",
+                hint="Run health_check.",
+            ) from None
+
+    async def _why_it_died(self, job: _Job) -> TranscriptionError:
+        worker, self._worker = self._worker, None
+        how = await worker.ended()
+        await worker.destroy()
+        if job.cancelling:
+            return JobError("The job was cancelled.", code="job_cancelled")
+        return JobError(
+            f"The process that runs the models ended unexpectedly in stage {job.record.stage}: {how}.",
+            code="worker_died",
+            hint="Call again: finished stages are kept. If it dies again, memory may be short: use a smaller "
+            f"model. Its log is {self._settings.log}.",
+            retryable=True,
+        )
+
+    async def _finish(self, job: _Job, **fields: Any) -> None:
+        """Writes the end down, then announces it. A store that fails turns success into ``store_failed``."""
+        final = {"finished_at": time.time(), "detail": None, **fields}
+        async with job.saving:
+            try:
+                await self._write(job.record.model_copy(update=final))
+            except TranscriptionError as error:
+                if final["status"] == "completed":
+                    final |= {"status": "failed", "error": error.to_dict()}
+            job.update(**final)
+
+    # writing down: one save of a job at a time, so that an older state never replaces a newer one
+
+    async def _save(self, job: _Job) -> bool:
+        """Whether another server asked to cancel the job."""
+        async with job.saving:
+            return job.record.unfinished and await self._write(job.record)
+
+    async def _write(self, record: JobRecord) -> bool:
+        return await to_thread.run_sync(self._store.save_job, record)
+
+    async def _tick(self) -> None:
+        """Tells other servers how far the jobs are, and hears which they want cancelled."""
+        while True:
+            await anyio.sleep(TICK_S)
+            for job in [job for job in self._jobs.values() if job.record.unfinished]:
+                try:
+                    asked = await self._save(job)
+                except TranscriptionError:
+                    continue  # the job goes on; its end will say that the store failed
+                if asked:
+                    await self._cancel_own(job)
+
+    def _forget_old(self) -> None:
+        ended = [job_id for job_id, job in self._jobs.items() if not job.record.unfinished]
+        for job_id in ended[:-KEPT_FINISHED]:
+            del self._jobs[job_id]
+
+
+def defect(error: Exception) -> TranscriptionError:
+    """An unexpected exception as a coded error; where it happened goes to stderr, its text nowhere."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    print(f"{type(error).__name__} in\n{frames}", file=sys.stderr, flush=True)
+    return JobError(
+        f"The server has a defect ({type(error).__name__}).",
+        hint="Try once more; the server's error output tells where it happened.",
+    )
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except TranscriptionError as error:
+        print(f"{error.code}: {error.message}", file=sys.stderr)

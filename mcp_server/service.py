@@ -1,0 +1,226 @@
+"""What the tools have in common: from arguments to a job, from a job to an answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+from mcp.server.mcpserver import Context
+from mcp_types import CallToolResult
+
+from mcp_server import results
+from mcp_server.access import Access, CheckedFile
+from mcp_server.engine import ask_aside
+from mcp_server.jobs import JobManager, JobView, NewJob
+from mcp_server.settings import Settings
+from mcp_server.store import JobRecord, Store
+from mcp_server.views import Cursor, View, show
+from schemas.errors import InvalidArgument, TranscriptionError, from_dict
+from schemas.jobs import JobRequest
+from schemas.options import Operation, Options
+from schemas.transcript import Transcript
+
+PAGE_CHARS = 20_000
+_MOST_SEGMENTS = 2_000
+_MOST_CHARACTERS = 200_000
+
+
+class Service:
+    """One per server. Used inside :meth:`running`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.access = Access(settings.allow_dirs)
+        self.store = Store(settings)
+        self.jobs = JobManager(self.store, settings)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Jobs that a dead server left behind become ``interrupted``; then jobs are served."""
+        async with self.jobs.running():
+            # a broken store is every tool's error and health_check's subject, not the server's end
+            with suppress(TranscriptionError):
+                await to_thread.run_sync(self.store.mark_interrupted)
+            yield
+
+    def options(self, **given: Any) -> Options:
+        """The server's defaults with what the request gives (anything but none) over them.
+
+        Raises :class:`InvalidArgument`.
+        """
+        said = {name: value for name, value in given.items() if value is not None}
+        return Options.from_flat(**{**self.settings.defaults, **said})
+
+    async def do(
+        self,
+        operation: Operation,
+        arguments: Mapping[str, Any],
+        options: Options,
+        *,
+        wait_s: float,
+        ctx: Context,
+        file_path: str | None = None,
+        transcript_id: str | None = None,
+        segments: Any = None,
+    ) -> CallToolResult:
+        """Starts or joins the job, waits for it, answers with what is there then."""
+        given, path = await self._given(transcript_id, segments, options)
+        file = await to_thread.run_sync(self.access.check, self._recording_of(file_path, path, transcript_id))
+        plan = await self._check(file, options)
+        key = _key(operation, file.version, given.name if given else None, options, plan)
+        job = None if options.force else await to_thread.run_sync(self.store.completed_job, key)
+        if job is None:
+            request = JobRequest(
+                operation=operation,
+                path=str(file.path),
+                identity=file.identity,
+                transcript_path=str(given) if given else None,
+                options=options,
+            )
+            job = await self.jobs.submit(NewJob(key, request, _again(arguments)))
+        return await self.answer(job.id, wait_s, ctx)
+
+    async def answer(self, job_id: str, wait_s: float, ctx: Context) -> CallToolResult:
+        """The job's result, or how far it is after ``wait_s`` seconds.
+
+        Raises the error of a failed job, :class:`NotFound` (``job_not_found``).
+        """
+        return await self.present(await self.jobs.wait(job_id, wait_s, ProgressNotes(ctx)))
+
+    async def present(self, view: JobView) -> CallToolResult:
+        """A job as a client sees it; a failed one as its error."""
+        job = view.record
+        match job.status:
+            case "completed":
+                words = job.operation == "align"
+                return await self.page(job.transcript_id, View(include_words=words), job=job)
+            case "failed":
+                return results.failure(from_dict(job.error), job.id)
+            case "cancelled" | "interrupted":
+                return results.stopped(job)
+        return results.unfinished(view, time.time())
+
+    async def page(
+        self,
+        transcript_id: str,
+        view: View,
+        *,
+        cursor: str | None = None,
+        max_chars: int = PAGE_CHARS,
+        job: JobRecord | None = None,
+    ) -> CallToolResult:
+        """A page of a transcript. Raises :class:`NotFound`, :class:`InvalidArgument`."""
+        path = await to_thread.run_sync(self.store.transcript_path, transcript_id)
+        place = Cursor(transcript_id=transcript_id, view=view, offset=0)
+        if cursor is not None:
+            place = Cursor.decoded(cursor, transcript_id)
+
+        def read() -> CallToolResult:
+            transcript = self.store.transcript(transcript_id)
+            shown = show(transcript, place, max_chars)
+            return results.finished(transcript_id, transcript, shown, path=path, job=job)
+
+        return await to_thread.run_sync(read)
+
+    async def _given(
+        self, transcript_id: str | None, segments: Any, options: Options
+    ) -> tuple[Path | None, str | None]:
+        """The transcript that a request builds on, as a file for the worker, and the recording's path in it."""
+        if transcript_id is not None and segments is not None:
+            raise InvalidArgument(
+                "Give transcript_id or segments, not both.", hint="transcript_id is enough."
+            )
+        if transcript_id is not None:
+            path = await to_thread.run_sync(self.store.transcript_path, transcript_id)
+            transcript = await to_thread.run_sync(self.store.transcript, transcript_id)
+            return path, transcript.media.path
+        if segments is not None:
+            transcript = _foreign(segments, options.asr.language)
+            return await to_thread.run_sync(self.store.put_inbox, transcript), None
+        return None, None
+
+    def _recording_of(self, file_path: str | None, known: str | None, transcript_id: str | None) -> str:
+        if file_path or known:
+            return file_path or known
+        if transcript_id:
+            raise InvalidArgument(
+                "The transcript does not say where its recording lies.", hint="Give file_path too."
+            )
+        raise InvalidArgument("Give file_path or transcript_id.", hint="file_path is an absolute path.")
+
+    async def _check(self, file: CheckedFile, options: Options) -> str:
+        """Refuses what is no recording before a job exists; returns what the plan's choice depends on.
+
+        A check that takes too long (a network disk) or crashes leaves the judgement to the job.
+        """
+        found = await ask_aside(
+            self.settings,
+            {
+                "check": {
+                    "path": str(file.path),
+                    "identity": file.identity.model_dump(),
+                    "options": options.model_dump(mode="json"),
+                }
+            },
+        )
+        return found.get("plan", "") if found else ""
+
+
+class ProgressNotes:
+    """Progress notifications: at most one a second, at least one every ten, always rising."""
+
+    MOST_OFTEN_S = 1.0
+    LEAST_OFTEN_S = 9.0
+    _STEP = 0.001
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._sent_at = float("-inf")
+        self._value = 0.0
+
+    async def __call__(self, view: JobView) -> None:
+        """Sends one if it is time."""
+        since = anyio.current_time() - self._sent_at
+        value = view.record.fraction * 99.0
+        if since < self.MOST_OFTEN_S or (value <= self._value and since < self.LEAST_OFTEN_S):
+            return
+        self._sent_at = anyio.current_time()
+        self._value = max(value, self._value + self._STEP)
+        left = "" if view.eta_s is None else f", about {view.eta_s:.0f} s left"
+        detail = f" ({view.record.detail})" if view.record.detail else ""
+        await self._ctx.report_progress(self._value, 100.0, f"{view.record.stage}{left}{detail}")
+
+
+def _foreign(segments: Any, language: str | None) -> Transcript:
+    """Segments in WhisperX's form as a transcript. Raises :class:`InvalidArgument`, :class:`InvalidTranscript`."""
+    from schemas.whisperx import from_whisperx
+
+    said = segments if isinstance(segments, dict) else {"segments": segments}
+    count = len(said.get("segments") or ())
+    if count > _MOST_SEGMENTS or len(json.dumps(said)) > _MOST_CHARACTERS:
+        raise InvalidArgument(
+            f"{count} segments are too many to hand in.",
+            hint=f"At most {_MOST_SEGMENTS} segments and {_MOST_CHARACTERS} characters; transcribe the file "
+            "here and pass its transcript_id instead.",
+        )
+    return from_whisperx({"language": language, **said} if language else said)
+
+
+def _key(operation: str, version: str, given: str | None, options: Options, plan: str) -> str:
+    """The same for the same request on an unchanged file, as long as the same models would do it."""
+    asked = options.model_dump(mode="json", exclude={"force"})
+    canonical = json.dumps([operation, version, given, asked, plan], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def _again(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool's arguments for the call that starts the same again. Segments are too large to keep."""
+    kept = {name: value for name, value in arguments.items() if name not in ("force", "segments")}
+    return {**kept, "segments": "…"} if "segments" in arguments else kept
