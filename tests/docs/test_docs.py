@@ -1,0 +1,169 @@
+"""What the documentation names is what the code has: tools, flags, formats, backends, codes, commands, links."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from pipeline import backends, cli
+from pipeline._cli_flags import build_parser, parse
+from pipeline.writers import FORMATS
+from schemas.errors import CODES, from_dict
+from schemas.report import WARNINGS
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = [path for room in ("pipeline", "mcp_server") for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text("utf-8")
+
+
+def table(text: str, *header: str) -> list[list[str]]:
+    """Rows of the tables with that header; code marks are taken off."""
+    rows, inside = [], False
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells == list(header):
+            inside = True
+        elif not cells:
+            inside = False
+        elif inside and not set(line) <= set("|-: "):
+            rows.append(cells)
+    return rows
+
+
+def marked(cell: str) -> list[str]:
+    """What stands between code marks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def sections(text: str) -> dict[str, str]:
+    """Texts by second-level heading."""
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def test_the_readme_has_every_tool() -> None:
+    from mcp_server.server import build
+    from mcp_server.settings import Settings
+
+    async def names() -> set[str]:
+        server, _service = build(Settings())
+        return {tool.name for tool in await server.list_tools()}
+
+    assert {marked(row[0])[0] for row in table(README, "tool", "what it does")} == anyio.run(names)
+
+
+def test_the_readme_has_every_backend() -> None:
+    rows = table(README, "stage", "backend", "what it is")
+    named = {(row[0], marked(row[1])[0]) for row in rows}
+    assert named == {(room, name) for room in backends.ROOMS for name in backends.available(room)}
+
+
+def test_the_readme_has_every_format() -> None:
+    listed = re.search(r"Formats are ([^;]*);", README)[1]
+    assert set(re.findall(r"\w+", listed)) - {"and"} == set(FORMATS)
+
+
+def documented_flags() -> dict[str, list[str]]:
+    rows = table(page("command-line.md"), "flag", "what", "default")
+    return {marked(row[0])[0]: row for row in rows}
+
+
+def test_the_flags_page_has_every_flag() -> None:
+    known = {action.option_strings[0] for action in build_parser()._actions if action.option_strings}
+    assert documented_flags().keys() == known - {"-h"}
+
+
+@pytest.mark.parametrize(
+    "action", [a for a in build_parser()._actions if a.dest not in ("help", "audio")], ids=lambda a: a.dest
+)
+def test_a_flag_s_other_names_choices_and_default_are_on_the_page(action) -> None:
+    names, what, default = documented_flags()[action.option_strings[0]]
+    assert marked(names) == action.option_strings
+    assert [choice for choice in action.choices or () if choice not in marked(what)] == []
+    shown = re.search(r"\(default: (.*)\)$", action.help)
+    assert marked(default) == ([shown[1]] if shown else [])
+
+
+def test_every_error_has_its_section_with_cause_and_exit_status() -> None:
+    written = sections(page("errors.md"))
+    assert written.keys() == CODES.keys()
+    for code, body in written.items():
+        status = cli.status_of(from_dict({"code": code, "message": ""}))
+        cause, step = body.split("\n\n")
+        assert cause == f"{CODES[code]} Exit status {status}."
+        assert len(step) > 20
+
+
+def test_every_warning_has_its_section() -> None:
+    written = sections(page("warnings.md"))
+    assert written.keys() == WARNINGS.keys()
+    for code, body in written.items():
+        meaning, step = body.split("\n\n")
+        assert meaning == WARNINGS[code]
+        assert len(step) > 20
+
+
+def strings(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def coded(path: Path) -> Iterator[str]:
+    """Codes given to errors and warnings: ``code="…"``, and the first argument of ``warn``."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg == "code" and isinstance(node.value, ast.Constant):
+            yield node.value.value
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "warn":
+            yield from (arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant))
+
+
+def test_every_code_in_use_is_a_known_one() -> None:
+    for path in SOURCES:
+        assert set(coded(path)) <= CODES.keys() | WARNINGS.keys(), path
+
+
+def test_every_known_code_is_in_use() -> None:
+    from schemas import errors
+
+    used = {text for path in SOURCES for text in strings(path)}
+    used |= {kind.default_code for kind in vars(errors).values() if hasattr(kind, "default_code")}
+    assert CODES.keys() | WARNINGS.keys() <= used
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"^    \.venv/bin/whisperx-mlx (.*?)(?:\s+#.*)?$", README, flags=re.MULTILINE)
+)
+def test_the_commands_of_the_readme_are_understood(line: str) -> None:
+    words = shlex.split(line)
+    if words[0] == "models":
+        from pipeline.models_cli import build_parser as models_parser
+
+        models_parser().parse_args(words[1:])
+    else:
+        parse(words[1:] if words[0] == "doctor" else words, needs_audio=words[0] != "doctor")
+
+
+def test_the_make_targets_of_the_documentation_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
+    shown = re.compile(r"(?:`|^    )make ([a-z-]+)", flags=re.MULTILINE)
+    named = {target for path in PAGES for target in shown.findall(path.read_text("utf-8"))}
+    assert {"demo", "test", "setup"} <= named <= targets
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_files_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
