@@ -77,9 +77,8 @@ def cached(source: Hub, kind: str, cache: Path) -> tuple[Path, str] | None:
         found = try_to_load(source.repository, prefix + name, cache_dir=cache, revision=revision)
         return Path(found) if isinstance(found, str) and Path(found).is_file() else None
 
-    wanted = (*needed(kind, source.format), *((name,) for name in source.files))
     for revision in dict.fromkeys((source.revision or "main", *(() if source.strict else ("main",)))):
-        groups = [[p for name in group if (p := path(name, revision))] for group in wanted]
+        groups = [[p for name in group if (p := path(name, revision))] for group in _groups(source, kind)]
         if groups and all(groups):
             folder = groups[0][0].parent
             snapshot = folder.parent if source.folder else folder
@@ -100,6 +99,7 @@ def download(source: Hub, kind: str, cache: Path, progress: Progress | None = No
         )
         files = {file.rfilename: file for file in info.siblings or ()}
         names = _selection(list(files), source)
+        _check_holds(names, source, kind)
         sizes = {name: files[name].size or 0 for name in names}
         require_space(cache, sum(sizes.values()))
         blobs = cache / f"models--{source.repository.replace('/', '--')}" / "blobs"
@@ -119,11 +119,25 @@ def download(source: Hub, kind: str, cache: Path, progress: Progress | None = No
             )
     found = cached(source, kind, cache)
     if found is None:
-        raise ModelNotFound(
-            f"the hub's repository {source.repository!r} holds no {source.format} weights for {kind}",
-            hint="name a repository of the right kind: whisperx-mlx models list",
+        raise DownloadFailed(
+            f"{source.repository!r} was fetched, yet {cache} does not hold all of it",
+            hint="try again; what came so far is kept",
         )
     return found
+
+
+def _check_holds(names: list[str], source: Hub, kind: str) -> None:
+    """Raises :class:`ModelNotFound` before anything is fetched from a repository of the wrong kind."""
+    prefix = f"{source.folder}/" if source.folder else ""
+    if not all(any(prefix + name in names for name in group) for group in _groups(source, kind)):
+        raise ModelNotFound(
+            f"the hub's repository {source.repository!r} holds no {source.format} weights for {kind}",
+            hint="`whisperx-mlx models list` shows repositories that do",
+        )
+
+
+def _groups(source: Hub, kind: str) -> tuple[tuple[str, ...], ...]:
+    return (*needed(kind, source.format), *((name,) for name in source.files))
 
 
 def _selection(names: list[str], source: Hub) -> list[str]:
@@ -187,6 +201,9 @@ def _library() -> Any:
     """huggingface_hub, imported at the first use: half a second that a machine without hub models is spared."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub
+    import huggingface_hub.constants
+    import huggingface_hub.errors
+    import huggingface_hub.utils
 
     return huggingface_hub
 
@@ -242,13 +259,21 @@ def _explained(source: Hub) -> Iterator[None]:
             f"the hub has no repository {source.repository!r}, or it is private",
             hint="check the spelling; for a private one set HF_TOKEN",
         ) from None
-    except (OSError, RuntimeError) as error:
-        # requests' errors are OSErrors; the transfer library raises RuntimeErrors
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (OSError, RuntimeError) as error:  # requests' errors, and those of the transfer library
         raise DownloadFailed(
-            f"{source.repository!r} could not be fetched from {hub.constants.ENDPOINT}: {cause}",
+            f"{source.repository!r} could not be fetched from {hub.constants.ENDPOINT}: {_cause(error)}",
             hint="check the connection and try again; what came so far is kept",
         ) from error
+
+
+def _cause(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.exceptions.Timeout):
+        return f"no answer within {_TIMEOUT_S:.0f} s"
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return "it cannot be reached"
+    return next((line for line in str(error).splitlines() if line), type(error).__name__)
 
 
 def _gated(source: Hub, page: str) -> DownloadFailed:
