@@ -148,7 +148,7 @@ def test_every_known_code_is_in_use() -> None:
 def test_the_commands_of_the_readme_are_understood(line: str) -> None:
     words = shlex.split(line)
     if words[0] == "models":
-        from pipeline.models_cli import build_parser as models_parser
+        from pipeline.models_cli import _parser as models_parser
 
         models_parser().parse_args(words[1:])
     else:
