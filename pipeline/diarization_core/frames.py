@@ -1,0 +1,74 @@
+"""Windows over a recording and the frames that the segmentation network gives for them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SAMPLE_RATE = 16_000
+WINDOW_SAMPLES = 160_000  # 10 s
+WINDOW_FRAMES = 589
+FRAME_STEP_S = 270 / SAMPLE_RATE
+FRAME_DURATION_S = 991 / SAMPLE_RATE  # receptive field of PyanNet's front end
+
+# The seven powerset classes as activity of three local speakers: none, one alone, two together.
+POWERSET = np.array(
+    [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], dtype=np.float32
+)
+
+
+def window_count(samples: int, step_samples: int) -> int:
+    """How many windows cover ``samples``; the last one may reach beyond the end."""
+    if samples <= 0:
+        return 0
+    whole = (samples - WINDOW_SAMPLES) // step_samples + 1 if samples >= WINDOW_SAMPLES else 0
+    rest = samples < WINDOW_SAMPLES or (samples - WINDOW_SAMPLES) % step_samples > 0
+    return whole + int(rest)
+
+
+def binarize(classes: np.ndarray) -> np.ndarray:
+    """Powerset scores (windows, frames, 7) to the activity of local speakers (windows, frames, 3)."""
+    return POWERSET[classes.argmax(-1)]
+
+
+def frame_count(windows: int, step_s: float) -> int:
+    """Frames of the whole recording that ``windows`` windows cover."""
+    return int(np.rint((WINDOW_SAMPLES / SAMPLE_RATE + (windows - 1) * step_s) / FRAME_STEP_S)) + 1
+
+
+def first_frames(windows: int, step_s: float) -> np.ndarray:
+    """Frame of the whole recording at which each window begins, (windows,)."""
+    return np.rint(np.arange(windows) * step_s / FRAME_STEP_S).astype(int)
+
+
+def overlap_add(
+    scores: np.ndarray, step_s: float, *, average: bool, missing: np.ndarray | None = None
+) -> np.ndarray:
+    """Scores of windows (windows, frames, speakers) added up over the recording, (all frames, speakers).
+
+    ``average`` divides by the number of windows that cover a frame. ``missing`` (windows, speakers) marks what
+    does not count.
+    """
+    windows, frames, speakers = scores.shape
+    total = frame_count(windows, step_s)
+    summed = np.zeros((total, speakers), np.float32)
+    covered = np.zeros((total, speakers), np.float32)
+    for window, first in enumerate(first_frames(windows, step_s)):
+        present = 1.0 if missing is None else (~missing[window]).astype(np.float32)[None]
+        stop = min(total, first + frames)
+        summed[first:stop] += scores[window, : stop - first] * present
+        covered[first:stop] += present
+    if average:
+        summed /= np.maximum(covered, 1e-12)
+    summed[covered == 0] = 0.0
+    return summed
+
+
+def speaker_count(activity: np.ndarray, step_s: float) -> np.ndarray:
+    """How many people speak in each frame of the recording, (all frames,) uint8."""
+    talking = overlap_add(activity.sum(-1, keepdims=True), step_s, average=True)
+    return np.rint(talking).astype(np.uint8)[:, 0]
+
+
+def frame_time(frame: int) -> float:
+    """The middle of a frame in seconds."""
+    return float(frame * FRAME_STEP_S + FRAME_DURATION_S / 2)
