@@ -1,0 +1,149 @@
+"""pyannote.audio's ``SpeakerDiarization`` put together from weights on disk, never from the network.
+
+Facts about the pipeline: pyannote.audio 4.0.7 (MIT), Bredin, "pyannote.audio 2.1 speaker diarization pipeline",
+Interspeech 2023, and Landini et al., "Bayesian HMM clustering of x-vector sequences (VBx)", 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import ModelNotFound
+
+CONFIG_FILE = "config.yaml"
+PIPELINES = ("pyannote.audio.pipelines.SpeakerDiarization", "SpeakerDiarization")
+CLUSTERINGS = ("AgglomerativeClustering", "VBxClustering")
+WITHIN = "$model/"  # a part of the pipeline's own repository
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a pipeline is made of.
+
+    ``parts`` are the segmentation, the embedding and, for VBx, the PLDA: each a name of its own (a hub repository)
+    or ``$model/folder`` in the pipeline's own folder.
+    """
+
+    parts: Mapping[str, str]
+    clustering: str = "AgglomerativeClustering"
+    exclude_overlap: bool = True
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+# speaker-diarization-3.1's. Made for WeSpeaker's embeddings; on CAM++'s, where those are not at hand, the error is
+# the same for thresholds between 0.65 and this one, three points more at 0.75, and the clusters collapse at 0.85.
+STARTER = Recipe(
+    parts={"segmentation": "segmentation-3.0", "embedding": "campplus"},
+    parameters={
+        "segmentation": {"min_duration_off": 0.0},
+        "clustering": {"method": "centroid", "min_cluster_size": 12, "threshold": 0.7045654963945799},
+    },
+)
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe in a pipeline's folder (its ``config.yaml``).
+
+    Raises :class:`ModelNotFound` (``model_damaged``) for a file that is not a diarization pipeline.
+    """
+    import yaml
+
+    file = folder / CONFIG_FILE
+    try:
+        config = yaml.safe_load(file.read_text("utf-8"))
+        params = config["pipeline"]["params"]
+        clustering = params["clustering"]
+        parts = ("segmentation", "embedding", *(["plda"] if clustering == "VBxClustering" else []))
+        recipe = Recipe(
+            parts={part: str(params[part]) for part in parts},
+            clustering=clustering,
+            exclude_overlap=bool(params.get("embedding_exclude_overlap", False)),
+            parameters=dict(config["params"]),
+        )
+        known = config["pipeline"]["name"] in PIPELINES and clustering in CLUSTERINGS
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise _unusable(file, type(error).__name__) from error
+    if not known:
+        raise _unusable(file, "its pipeline is of another kind")
+    return recipe
+
+
+def is_within(part: str) -> bool:
+    """Whether a part lies in the pipeline's own folder."""
+    return part.startswith(WITHIN)
+
+
+def assemble(recipe: Recipe, folder: Path, elsewhere: Mapping[str, Path], device: str) -> Any:
+    """The pipeline on ``device``, with the embedding's trunk shared among the speakers of a window.
+
+    ``folder`` is the pipeline's own; parts that do not lie in it are in ``elsewhere`` by their kind.
+    Raises :class:`ModelNotFound` (``model_damaged``) for weights that cannot be used.
+    """
+    from pyannote.audio.pipelines import SpeakerDiarization
+
+    from pipeline.diarize._checkpoint import load_network
+
+    paths = {
+        kind: folder / name.removeprefix(WITHIN) if is_within(name) else elsewhere[kind]
+        for kind, name in recipe.parts.items()
+    }
+    segmentation, embedding = load_network(paths["segmentation"]), load_network(paths["embedding"])
+    pyannotes_own = hasattr(embedding, "receptive_field")
+    pipeline = SpeakerDiarization(
+        segmentation=segmentation,
+        # The constructor takes pyannote's own networks only; any of them holds the place of ours.
+        embedding=embedding if pyannotes_own else segmentation,
+        embedding_exclude_overlap=recipe.exclude_overlap,
+        clustering=recipe.clustering,
+        plda=_plda(paths.get("plda")),
+        segmentation_batch_size=32,
+        embedding_batch_size=_windows_at_once(device) * len(segmentation.specifications.classes),
+    )
+    pipeline.instantiate(dict(recipe.parameters))
+    _share_trunk(pipeline, embedding, pipeline._embedding if pyannotes_own else embedding)
+    move(pipeline, device)
+    return pipeline
+
+
+def _share_trunk(pipeline: Any, network: Any, facts: Any) -> None:
+    """Puts our embedding in the place of pyannote's; ``facts`` has its sample rate and its shortest input."""
+    from pipeline.diarize._embedding import SharedTrunk
+
+    shared = SharedTrunk(network, facts.sample_rate, facts.min_num_samples)
+    del pipeline._embedding
+    pipeline._embedding = shared
+
+
+def move(pipeline: Any, device: str) -> None:
+    """Both networks of the pipeline to ``device``."""
+    import torch
+
+    pipeline.to(torch.device(device))
+    pipeline._embedding.to(torch.device(device))
+
+
+def _windows_at_once(device: str) -> int:
+    """Windows per batch of embeddings. A CPU is fastest while a layer's output stays in its cache."""
+    return 4 if device == "cpu" else 32
+
+
+def _plda(folder: Path | None) -> Any:
+    from pyannote.audio.core.plda import PLDA
+
+    if folder is None:  # the constructor wants one for every clustering, and would fetch it from the hub
+        return PLDA.__new__(PLDA)
+    try:
+        return PLDA(folder / "xvec_transform.npz", folder / "plda.npz")
+    except (OSError, KeyError, ValueError) as error:
+        raise _unusable(folder, type(error).__name__) from error
+
+
+def _unusable(path: Path, why: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"{path} is not a speaker diarization pipeline that can be used: {why}",
+        code="model_damaged",
+        hint="name pyannote/speaker-diarization-community-1 or -3.1, or fetch the model again",
+    )
