@@ -56,6 +56,10 @@ class StrictTool(Tool):
     This is the one place where exceptions become results.
     """
 
+    elsewhere: dict[str, str] = Field(
+        {}, exclude=True, description="Arguments of other tools, and whose they are."
+    )
+
     @classmethod
     def of(cls, fn: Callable[..., Any], description: str, annotations: ToolAnnotations) -> StrictTool:
         """The tool that ``fn`` is; an argument that it does not take is refused."""
@@ -86,21 +90,36 @@ class StrictTool(Tool):
     def _refusal(self, error: ValidationError) -> InvalidArgument:
         """Names of arguments and what is wrong with them, without their values."""
         known = list(self.parameters["properties"])
-        problems = [_problem(detail, known) for detail in error.errors(include_url=False)]
+        problems = [self._problem(detail, known) for detail in error.errors(include_url=False)]
         return InvalidArgument(
             f"{self.name}: {'; '.join(dict.fromkeys(problems))}.",
             hint=f"{self.name} takes: {', '.join(known)}.",
         )
 
+    def _problem(self, detail: ErrorDetails, known: list[str]) -> str:
+        name = str(detail["loc"][0]) if detail["loc"] else "arguments"
+        match detail["type"]:
+            case "extra_forbidden":
+                return f"there is no argument {name!r}{self._instead(name, known)}"
+            case "missing":
+                return f"{name!r} is missing"
+        return f"{name!r}: {detail['msg']}"
 
-def _problem(detail: ErrorDetails, known: list[str]) -> str:
-    name = str(detail["loc"][0]) if detail["loc"] else "arguments"
-    if detail["type"] == "extra_forbidden":
-        near = get_close_matches(name, known, n=1)
-        return f"there is no argument {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-    if detail["type"] == "missing":
-        return f"{name!r} is missing"
-    return f"{name!r}: {detail['msg']}"
+    def _instead(self, name: str, known: list[str]) -> str:
+        near = get_close_matches(name, [*known, *self.elsewhere], n=1)
+        if not near:
+            return ""
+        owner = "" if near[0] in known else f" of {self.elsewhere[near[0]]}"
+        return f"; did you mean {near[0]!r}{owner}?"
+
+
+def introduce(tools: list[StrictTool]) -> list[StrictTool]:
+    """Lets each tool know what the others take, so that it can say whose an argument is."""
+    owners = {name: tool.name for tool in reversed(tools) for name in tool.parameters["properties"]}
+    for tool in tools:
+        own = tool.parameters["properties"]
+        tool.elsewhere = {name: owner for name, owner in owners.items() if name not in own}
+    return tools
 
 
 def plain(schema: Any) -> Any:

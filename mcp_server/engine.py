@@ -34,7 +34,7 @@ class WorkerProcess:
         """Raises OSError when the program cannot be started."""
         with _opened_log(settings.log) as log:
             process = await anyio.open_process(
-                settings.worker_command,
+                (*settings.worker_command, str(os.getpid())),
                 stderr=log,
                 start_new_session=True,
                 env=child_environment(),
@@ -105,19 +105,23 @@ async def ask_aside(settings: Settings, question: dict[str, Any]) -> dict[str, A
 
     Raises the error that was the answer.
     """
+    output = b""
     with anyio.move_on_after(settings.aside_timeout_s):
-        done = await anyio.run_process(
-            settings.aside_command,
-            input=json.dumps(question).encode(),
-            stderr=subprocess.DEVNULL,
-            check=False,
-            env=child_environment(),
-        )
         try:
-            reply = json.loads(done.stdout)
-        except ValueError:
-            return None
-        if "error" in reply:
-            raise from_dict(reply["error"])
-        return reply["answer"]
-    return None
+            done = await anyio.run_process(
+                settings.aside_command,
+                input=json.dumps(question).encode(),
+                stderr=subprocess.DEVNULL,
+                check=False,
+                env=child_environment(),
+            )
+            output = done.stdout
+        except* (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # it could not be started, or ended before it had read the question
+    try:
+        reply = json.loads(output)
+    except ValueError:
+        return None
+    if "error" in reply:
+        raise from_dict(reply["error"])
+    return reply["answer"]

@@ -12,7 +12,7 @@ from mcp_types import CallToolResult, ToolAnnotations
 
 from mcp_server import arguments as arg
 from mcp_server import health
-from mcp_server.arguments import Answer, StrictTool
+from mcp_server.arguments import Answer, StrictTool, introduce
 from mcp_server.service import PAGE_CHARS, Service
 from mcp_server.settings import Settings
 from mcp_server.version import VERSION
@@ -268,7 +268,7 @@ def build(settings: Settings) -> tuple[MCPServer, Service]:
         title="Meeting transcription",
         instructions=INSTRUCTIONS,
         version=VERSION,
-        tools=_tools(Tools(service)),
+        tools=introduce(_tools(Tools(service))),
         lifespan=lifespan,
         log_level="WARNING",
     )

@@ -200,8 +200,6 @@ class ProgressNotes:
 
 def _foreign(segments: Any, language: str | None) -> Transcript:
     """Segments in WhisperX's form as a transcript. Raises :class:`InvalidArgument`, :class:`InvalidTranscript`."""
-    from schemas.whisperx import from_whisperx
-
     said = segments if isinstance(segments, dict) else {"segments": segments}
     count = len(said.get("segments") or ())
     if count > _MOST_SEGMENTS or len(json.dumps(said)) > _MOST_CHARACTERS:
@@ -210,6 +208,8 @@ def _foreign(segments: Any, language: str | None) -> Transcript:
             hint=f"At most {_MOST_SEGMENTS} segments and {_MOST_CHARACTERS} characters; transcribe the file "
             "here and pass its transcript_id instead.",
         )
+    from schemas.whisperx import from_whisperx
+
     return from_whisperx({"language": language, **said} if language else said)
 
 

@@ -1,4 +1,8 @@
-"""The process that holds the models: ``python -m pipeline.worker``, started by the server as its own session.
+"""The process that holds the models, started by the server as its own session::
+
+    python -m pipeline.worker PARENT
+
+``PARENT`` is the server's process id: a server that was killed before the worker could look is noticed too.
 
 Commands come as JSON lines on stdin::
 
@@ -69,10 +73,9 @@ class Events:
 class Commands(threading.Thread):
     """Reads stdin: queues what is to be run, remembers what is to be cancelled, watches the parent."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, parent: int) -> None:
         super().__init__(daemon=True, name="commands")
-        self._fd = fd
-        self._parent = os.getppid()
+        self._fd, self._parent = fd, parent
         self._cancelled: set[str] = set()
         self._runs: queue.Queue[dict | None] = queue.Queue()
         self._stopping = threading.Event()
@@ -280,7 +283,8 @@ def main(run: Run | None = None) -> None:
     with suppress(ValueError, OSError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
     events = Events(claim_stdout())
-    commands = Commands(0)
+    parent = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
+    commands = Commands(0, parent)
     commands.start()
     from pipeline.cache import Cache
     from pipeline.pool import ModelPool
