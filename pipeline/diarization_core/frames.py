@@ -40,33 +40,19 @@ def first_frames(windows: int, step_s: float) -> np.ndarray:
     return np.rint(np.arange(windows) * step_s / FRAME_STEP_S).astype(int)
 
 
-def overlap_add(
-    scores: np.ndarray, step_s: float, *, average: bool, missing: np.ndarray | None = None
-) -> np.ndarray:
-    """Scores of windows (windows, frames, speakers) added up over the recording, (all frames, speakers).
-
-    ``average`` divides by the number of windows that cover a frame. ``missing`` (windows, speakers) marks what
-    does not count.
-    """
-    windows, frames, speakers = scores.shape
-    total = frame_count(windows, step_s)
-    summed = np.zeros((total, speakers), np.float32)
-    covered = np.zeros((total, speakers), np.float32)
-    for window, first in enumerate(first_frames(windows, step_s)):
-        present = 1.0 if missing is None else (~missing[window]).astype(np.float32)[None]
-        stop = min(total, first + frames)
-        summed[first:stop] += scores[window, : stop - first] * present
-        covered[first:stop] += present
-    if average:
-        summed /= np.maximum(covered, 1e-12)
-    summed[covered == 0] = 0.0
-    return summed
-
-
 def speaker_count(activity: np.ndarray, step_s: float) -> np.ndarray:
-    """How many people speak in each frame of the recording, (all frames,) uint8."""
-    talking = overlap_add(activity.sum(-1, keepdims=True), step_s, average=True)
-    return np.rint(talking).astype(np.uint8)[:, 0]
+    """How many people speak in each frame of the recording, (all frames,) uint8.
+
+    ``activity`` (windows, frames, local speakers); the average over the windows that cover a frame, rounded.
+    """
+    windows, frames, _ = activity.shape
+    total = frame_count(windows, step_s)
+    summed, covered = np.zeros(total, np.float32), np.zeros(total, np.float32)
+    for window, first in enumerate(first_frames(windows, step_s)):
+        stop = min(total, first + frames)
+        summed[first:stop] += activity[window, : stop - first].sum(axis=-1)
+        covered[first:stop] += 1.0
+    return np.rint(summed / np.maximum(covered, 1e-12)).astype(np.uint8)
 
 
 def frame_time(frame: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.diarization_core.clustering import INACTIVE
-from pipeline.diarization_core.frames import frame_time, overlap_add
+from pipeline.diarization_core.frames import first_frames, frame_count, frame_time
 from schemas.diarization import SpeakerTurn
 
 
@@ -16,14 +16,13 @@ def discrete(activity: np.ndarray, labels: np.ndarray, count: np.ndarray, step_s
     """
     windows, frames, _ = activity.shape
     clusters = int(labels.max()) + 1
-    scores = np.zeros((windows, frames, clusters), np.float32)
-    missing = np.ones((windows, clusters), bool)
-    for window in range(windows):
+    summed = np.zeros((frame_count(windows, step_s), clusters), np.float32)
+    for window, first in enumerate(first_frames(windows, step_s)):
+        stop = min(len(summed), first + frames)
         for cluster in np.unique(labels[window]):
             if cluster != INACTIVE:
-                scores[window, :, cluster] = activity[window][:, labels[window] == cluster].max(axis=1)
-                missing[window, cluster] = False
-    summed = overlap_add(scores, step_s, average=False, missing=missing)
+                active = activity[window][: stop - first, labels[window] == cluster].max(axis=1)
+                summed[first:stop, cluster] += active
     most = int(count.max())
     if clusters < most:
         summed = np.pad(summed, ((0, 0), (0, most - clusters)))

@@ -1,0 +1,115 @@
+"""Who spoke when, from a recording and two networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from pipeline.diarization_core import frames, reconstruction, voices
+from pipeline.diarization_core.clustering import INACTIVE, Bounds, Clustering
+from pipeline.recording import Recording
+from schemas.diarization import SpeakerTurn
+
+Mode = Literal["exact", "fast"]
+
+# Share of the time that finding the activity takes; only the progress display depends on it.
+_ACTIVITY_SHARE = {"exact": 0.12, "fast": 0.5}
+
+
+class Segmentation(Protocol):
+    """pyannote's segmentation-3.0 on any framework."""
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        """Windows (batch, 160000) to powerset scores (batch, 589, 7)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The two networks, and how many windows each takes at a time."""
+
+    segmentation: Segmentation
+    embedding: voices.Embedding
+    segmentation_batch: int = 32
+    embedding_batch: int = 8
+
+
+@dataclass(frozen=True)
+class Found:
+    """Turns that may overlap, turns that don't, and each speaker's voice (dimension,) by label."""
+
+    turns: tuple[SpeakerTurn, ...] = ()
+    exclusive_turns: tuple[SpeakerTurn, ...] = ()
+    centroids: dict[str, np.ndarray] | None = None
+
+
+def diarize(
+    recording: Recording,
+    networks: Networks,
+    clustering: Clustering,
+    bounds: Bounds,
+    *,
+    mode: Mode,
+    progress: Callable[[float], None],
+    step_s: float = 1.0,
+) -> Found:
+    """The turns of a recording of any length. ``progress`` takes a fraction and may raise to cancel."""
+    step_samples = round(step_s * frames.SAMPLE_RATE)
+    share = _ACTIVITY_SHARE[mode]
+    activity = find_activity(recording, networks, step_samples, lambda f: progress(share * f))
+    if not activity.any():
+        return Found()
+    count = frames.speaker_count(activity, step_s)
+    embed = voices.exact if mode == "exact" else voices.fast
+    embeddings = embed(
+        recording,
+        activity,
+        networks.embedding,
+        step_samples,
+        networks.embedding_batch,
+        lambda f: progress(share + (0.97 - share) * f),
+    )
+    clusters = clustering(embeddings, activity, bounds)
+    labels = clusters.labels.copy()
+    labels[activity.sum(axis=1) == 0] = INACTIVE
+    most = bounds.exactly or bounds.most
+    found = _reconstructed(activity, labels, count if most is None else np.minimum(count, most), step_s)
+    progress(1.0)
+    return _named(*found, clusters.centroids)
+
+
+def find_activity(
+    recording: Recording, networks: Networks, step_samples: int, progress: Callable[[float], None]
+) -> np.ndarray:
+    """Which local speakers talk in which frames of each window, (windows, 589, 3) uint8."""
+    windows = frames.window_count(recording.samples, step_samples)
+    activity = np.zeros((windows, frames.WINDOW_FRAMES, frames.POWERSET.shape[1]), np.uint8)
+    size = networks.segmentation_batch
+    for first in range(0, windows, size):
+        batch = range(first, min(windows, first + size))
+        begin = batch[0] * step_samples
+        samples = recording.read(begin, batch[-1] * step_samples + frames.WINDOW_SAMPLES)
+        samples = np.pad(samples, (0, (len(batch) - 1) * step_samples + frames.WINDOW_SAMPLES - len(samples)))
+        cut = np.lib.stride_tricks.sliding_window_view(samples, frames.WINDOW_SAMPLES)[::step_samples]
+        activity[batch.start : batch.stop] = frames.binarize(networks.segmentation(np.ascontiguousarray(cut)))
+        progress((batch[-1] + 1) / windows)
+    return activity
+
+
+def _reconstructed(activity: np.ndarray, labels: np.ndarray, count: np.ndarray, step_s: float):
+    """Overlapping and exclusive turns, (start, end, cluster)."""
+    every = reconstruction.discrete(activity, labels, count, step_s)
+    one = reconstruction.discrete(activity, labels, np.minimum(count, 1), step_s)
+    return reconstruction.turns(every), reconstruction.turns(one)
+
+
+def _named(every: list, one: list, centroids: np.ndarray) -> Found:
+    names = reconstruction.names_in_order(every)
+    return Found(
+        reconstruction.labelled(every, names),
+        reconstruction.labelled([turn for turn in one if turn[2] in names], names),
+        {name: centroids[cluster] for cluster, name in names.items() if cluster < len(centroids)},
+    )
