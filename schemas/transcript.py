@@ -44,6 +44,15 @@ class Char(Frozen):
     end: float | None = Field(None, ge=0)
     score: float | None = None
 
+    def shifted(self, by: float) -> Char:
+        """The same character ``by`` seconds later."""
+        return self.model_copy(
+            update={
+                "start": None if self.start is None else self.start + by,
+                "end": None if self.end is None else self.end + by,
+            }
+        )
+
 
 class Segment(Frozen):
     """Text with a start and an end; one speaker where speakers are known."""
@@ -69,6 +78,7 @@ class Segment(Frozen):
                 "start": self.start + by,
                 "end": self.end + by,
                 "words": tuple(word.shifted(by) for word in self.words),
+                "chars": None if self.chars is None else tuple(char.shifted(by) for char in self.chars),
             }
         )
 
@@ -102,6 +112,9 @@ class Transcript(Frozen):
     task: Literal["transcribe", "translate"] = "transcribe"
     segments: tuple[Segment, ...] = ()
     speakers: tuple[Speaker, ...] = ()
+    speaker_embeddings: dict[str, tuple[float, ...]] | None = Field(
+        None, description="A vector per speaker label, as WhisperX's --speaker_embeddings gives them."
+    )
     turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization; turns may overlap.")
     exclusive_turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization without overlap.")
     stages: dict[str, StageReport] = Field(default_factory=dict)
