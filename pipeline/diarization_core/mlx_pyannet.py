@@ -1,0 +1,141 @@
+"""PyanNet (pyannote segmentation-3.0) in MLX: SincNet front end, four bidirectional LSTM layers, two linear ones.
+
+Source: Bredin and Laurent, "End-to-end speaker segmentation", Interspeech 2021; shapes and names of weights as in
+pyannote.audio 4.0.7 ``models/segmentation/PyanNet.py`` (MIT). Import inside ``load`` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import mlx.core as mx
+import numpy as np
+
+SINC_STRIDE = 10
+_EPSILON = 1e-5
+_STEPS_PER_EVALUATION = 64  # keeps the graph of the LSTM's 589 steps small
+
+
+def convert(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A PyanNet state dict (numpy) to the arrays that :class:`PyanNet` takes."""
+    weights: dict[str, np.ndarray] = {"sinc": sinc_filters(state)[:, :, None]}
+    weights["wave.scale"] = state["sincnet.wav_norm1d.weight"]
+    weights["wave.shift"] = state["sincnet.wav_norm1d.bias"]
+    for i in (1, 2):
+        weights[f"conv{i}.weight"] = state[f"sincnet.conv1d.{i}.weight"].transpose(0, 2, 1)
+        weights[f"conv{i}.bias"] = state[f"sincnet.conv1d.{i}.bias"]
+    for i in range(3):
+        weights[f"norm{i}.scale"] = state[f"sincnet.norm1d.{i}.weight"]
+        weights[f"norm{i}.shift"] = state[f"sincnet.norm1d.{i}.bias"]
+    for i in range(4):
+        both = ("", "_reverse")
+        # one product for both directions' inputs, one batched product for both states
+        weights[f"lstm{i}.input"] = np.concatenate([state[f"lstm.weight_ih_l{i}{s}"].T for s in both], axis=1)
+        weights[f"lstm{i}.bias"] = np.concatenate(
+            [state[f"lstm.bias_ih_l{i}{s}"] + state[f"lstm.bias_hh_l{i}{s}"] for s in both]
+        )
+        weights[f"lstm{i}.state"] = np.stack([state[f"lstm.weight_hh_l{i}{s}"].T for s in both])
+    for i in range(2):
+        weights[f"linear{i}.weight"] = state[f"linear.{i}.weight"].T
+        weights[f"linear{i}.bias"] = state[f"linear.{i}.bias"]
+    weights["classifier.weight"] = state["classifier.weight"].T
+    weights["classifier.bias"] = state["classifier.bias"]
+    return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in weights.items()}
+
+
+def sinc_filters(state: Mapping[str, np.ndarray], sample_rate: int = 16_000) -> np.ndarray:
+    """SincNet's band-pass filters, (80, 251): forty cosine and forty sine ones.
+
+    Ravanelli and Bengio, "Speaker recognition from raw waveform with SincNet", 2018; as asteroid-filterbanks'
+    ``ParamSincFB`` (MIT) draws them from learnt low and band frequencies.
+    """
+    prefix = "sincnet.conv1d.0.filterbank."
+    low = 50.0 + np.abs(state[prefix + "low_hz_"].astype(np.float64))
+    high = np.clip(low + 50.0 + np.abs(state[prefix + "band_hz_"].astype(np.float64)), 50.0, sample_rate / 2)
+    band = (high - low)[:, 0]
+    half = state[prefix + "n_"].astype(np.float64)  # (1, 125): 2πn / rate, negative n
+    window = state[prefix + "window_"].astype(np.float64)
+
+    def filters(kind: str) -> np.ndarray:
+        f_low, f_high = low @ half, high @ half
+        if kind == "cos":
+            left = (np.sin(f_high) - np.sin(f_low)) / (half / 2) * window
+            right = left[:, ::-1]
+            middle = 2 * band[:, None]
+        else:
+            left = (np.cos(f_low) - np.cos(f_high)) / (half / 2) * window
+            right = -left[:, ::-1]
+            middle = np.zeros((len(low), 1))
+        return np.concatenate([left, middle, right], axis=1) / (2 * band[:, None])
+
+    return np.concatenate([filters("cos"), filters("sin")])
+
+
+class PyanNet:
+    """Windows (batch, samples) to log-probabilities of the powerset classes (batch, frames, 7)."""
+
+    def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
+        self.w = {name: mx.array(array) for name, array in weights.items()}
+        self._gates = mx.compile(_gates)
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        """As :class:`pipeline.diarization_core.core.Segmentation`."""
+        x = self._front_end(mx.array(windows))
+        for layer in range(4):
+            x = self._lstm(x, layer)
+        for i in range(2):
+            x = _leaky(mx.addmm(self.w[f"linear{i}.bias"], x, self.w[f"linear{i}.weight"]))
+        x = mx.addmm(self.w["classifier.bias"], x, self.w["classifier.weight"])
+        return np.array(x - mx.logsumexp(x, axis=-1, keepdims=True))
+
+    def _front_end(self, x: mx.array) -> mx.array:
+        w = self.w
+        x = _normalised(x[:, :, None], w["wave.scale"], w["wave.shift"])
+        x = mx.abs(mx.conv1d(x, w["sinc"], stride=SINC_STRIDE))  # (batch, time, 80)
+        x = _leaky(_normalised(_max_pool(x), w["norm0.scale"], w["norm0.shift"]))
+        for i in (1, 2):
+            x = mx.conv1d(x, w[f"conv{i}.weight"]) + w[f"conv{i}.bias"]
+            x = _leaky(_normalised(_max_pool(x), w[f"norm{i}.scale"], w[f"norm{i}.shift"]))
+        return x  # (batch, 589, 60)
+
+    def _lstm(self, x: mx.array, layer: int) -> mx.array:
+        """Both directions in one loop, the backward one flipped in time, (batch, time, 256)."""
+        batch, time, _ = x.shape
+        w_state = self.w[f"lstm{layer}.state"]  # (2, 128, 512)
+        x = mx.addmm(self.w[f"lstm{layer}.bias"], x, self.w[f"lstm{layer}.input"])
+        x = x.reshape(batch, time, 2, -1).transpose(1, 2, 0, 3)  # (time, 2, batch, 512)
+        x = mx.stack([x[:, 0], x[::-1, 1]], axis=1)
+        hidden = cell = mx.zeros((2, batch, w_state.shape[1]))
+        states = []
+        mx.eval(x)
+        for step in range(time):
+            hidden, cell = self._gates(x[step] + hidden @ w_state, cell)
+            states.append(hidden)
+            if step % _STEPS_PER_EVALUATION == _STEPS_PER_EVALUATION - 1:
+                mx.async_eval(hidden, cell)
+        out = mx.stack(states)
+        out = mx.concatenate([out[:, 0], out[::-1, 1]], axis=-1).transpose(1, 0, 2)
+        mx.eval(out)
+        return out
+
+
+def _gates(x: mx.array, cell: mx.array) -> tuple[mx.array, mx.array]:
+    enter, forget, update, leave = mx.split(x, 4, axis=-1)
+    cell = mx.sigmoid(forget) * cell + mx.sigmoid(enter) * mx.tanh(update)
+    return mx.sigmoid(leave) * mx.tanh(cell), cell
+
+
+def _normalised(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
+    """Instance norm over time of (batch, time, channels)."""
+    centred = x - x.mean(axis=1, keepdims=True)
+    variance = (centred * centred).mean(axis=1, keepdims=True)
+    return centred * (mx.rsqrt(variance + _EPSILON) * scale) + shift
+
+
+def _leaky(x: mx.array) -> mx.array:
+    return mx.maximum(x, 0.01 * x)
+
+
+def _max_pool(x: mx.array, size: int = 3) -> mx.array:
+    batch, time, channels = x.shape
+    return x[:, : time // size * size].reshape(batch, time // size, size, channels).max(axis=2)
