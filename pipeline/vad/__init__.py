@@ -1,32 +1,18 @@
 """Voice activity detection: where somebody speaks, and how that is packed into chunks for Whisper.
 
-A backend finds speech regions; the driver here packs them.
+A backend finds speech regions; :func:`pack` makes chunks of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.recording import Recording
+from pipeline.vad._pack import WINDOW_S, pack, windows
+from pipeline.vad._regions import Chunk, SpeechRegion
 
-
-@dataclass(frozen=True)
-class SpeechRegion:
-    """From onset to offset, in seconds."""
-
-    start: float
-    end: float
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Regions packed together: the stretch ``start`` to ``end`` in seconds, silence inside included."""
-
-    start: float
-    end: float
-    regions: tuple[SpeechRegion, ...] = ()
+__all__ = ["WINDOW_S", "Chunk", "SpeechRegion", "Vad", "pack", "windows"]
 
 
 class Vad(Protocol):
@@ -34,6 +20,7 @@ class Vad(Protocol):
 
     cache_key: str
     model: str | None
+    revision: str | None
     device: str
 
     def speech_regions(self, recording: Recording, progress: Callable[[float], None]) -> list[SpeechRegion]:

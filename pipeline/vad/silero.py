@@ -1,0 +1,99 @@
+"""Silero VAD: a small recurrent network, with the weights that ship inside faster-whisper.
+
+Silero Team, https://github.com/snakers4/silero-vad, MIT licence; version 6, one frame is 32 ms. The network and
+its probabilities are those of ``faster_whisper.vad``; the thresholds are this product's ``vad_onset`` and
+``vad_offset``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.recording import SAMPLE_RATE, Recording
+from pipeline.vad._level import gain_for
+from pipeline.vad._regions import SpeechRegion, active_frames, to_regions
+from schemas.options import Options, VadOptions
+
+if TYPE_CHECKING:
+    from pipeline.model_files import ModelFiles
+    from pipeline.plan import Choice
+
+REQUIRES = ("faster_whisper", "onnxruntime")
+DEVICES = ("cpu",)
+VERSION = 1
+MODEL_KIND = "vad"
+MODEL_FORMATS = ("onnx",)
+
+FRAME_SAMPLES = 512
+_CONTEXT_SAMPLES = 64  # of the frame before, in front of each frame
+_BLOCK_FRAMES = 1024
+_STATE = (1, 1, 128)
+_PAD_S = 0.03  # as silero-vad's speech_pad_ms
+
+
+class Silero:
+    """Implements :class:`pipeline.vad.Vad`."""
+
+    device = "cpu"
+
+    def __init__(self, files: ModelFiles, options: VadOptions) -> None:
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.inter_op_num_threads = settings.intra_op_num_threads = 1  # the state runs frame by frame
+        settings.enable_cpu_mem_arena = False
+        settings.log_severity_level = 3
+        self._session: Any = onnxruntime.InferenceSession(
+            str(files.path), settings, providers=["CPUExecutionProvider"]
+        )
+        self._options = options
+        self.model, self.revision = files.name, files.revision
+        self.cache_key = f"silero:{VERSION}:{self.revision}:{options.vad_onset}:{options.vad_offset}"
+
+    def speech_regions(self, recording: Recording, progress: Callable[[float], None]) -> list[SpeechRegion]:
+        """Regions in order, without overlap. ``progress`` takes a fraction and may raise to cancel."""
+        probability = self.probabilities(recording, progress)
+        active = active_frames(probability, self._options.vad_onset, self._options.vad_offset)
+        return to_regions(active, FRAME_SAMPLES / SAMPLE_RATE, recording.duration_s, pad_s=_PAD_S)
+
+    def probabilities(self, recording: Recording, progress: Callable[[float], None]) -> np.ndarray:
+        """Speech probability (frames,) of each 32 ms; the last frame is filled up with zeros."""
+        gain = gain_for(recording)
+        state = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
+        context = np.zeros(_CONTEXT_SAMPLES, np.float32)
+        found = [np.zeros(0, np.float32)]
+        done = 0
+        for block in recording.blocks(_BLOCK_FRAMES * FRAME_SAMPLES):
+            frames = _framed(gain(block), context)  # (frames, 64 + 512)
+            probability, *state = self._session.run(None, {"input": frames, "h": state[0], "c": state[1]})
+            context = frames[-1, -_CONTEXT_SAMPLES:]
+            found.append(probability.reshape(-1))
+            done += len(block)
+            progress(done / recording.samples)
+        return np.concatenate(found)
+
+
+def _framed(block: np.ndarray, context: np.ndarray) -> np.ndarray:
+    """Each frame with the end of the one before it in front (frames, 64 + 512)."""
+    padded = np.pad(block, (0, -len(block) % FRAME_SAMPLES))
+    frames = padded.reshape(-1, FRAME_SAMPLES)
+    before = np.concatenate((context[None], frames[:-1, -_CONTEXT_SAMPLES:]))
+    return np.concatenate((before, frames), axis=1)
+
+
+def weights(_choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
+    """The network's file inside faster-whisper.
+
+    Raises :class:`schemas.errors.ModelNotFound` where it is not there.
+    """
+    from pipeline import models
+
+    return (models.find("vad", "silero", formats=("onnx",), required=True, model_dir=options.model_dir),)
+
+
+def load(choice: Choice, options: Options) -> Silero:
+    """Raises :class:`schemas.errors.ModelNotFound` where faster-whisper lacks the file."""
+    return Silero(*weights(choice, options), options.vad)
