@@ -21,6 +21,7 @@ from pipeline.model_table import Bundle, Hub
 from schemas.errors import DownloadFailed, ModelNotFound
 
 _TIMEOUT_S = 5.0
+_ATTEMPTS = 4
 
 _WANTED: dict[str, tuple[tuple[str, ...], ...]] = {
     # what to download, in groups; of a group that is a choice of weights the first pattern that matches is taken
@@ -109,6 +110,22 @@ def download(source: Hub, kind: str, cache: Path, progress: Progress | None = No
             return sum(_size_in(blobs, etags[name], sizes[name]) for name in names)
 
         with watched(progress, source.repository, sum(sizes.values()), measure), _without_bars(hub):
+            _transfer(hub, source, names, cache)
+    found = cached(source, kind, cache)
+    if found is None:
+        raise DownloadFailed(
+            f"{source.repository!r} was fetched, yet {cache} does not hold all of it",
+            hint="try again; what came so far is kept",
+        )
+    return found
+
+
+def _transfer(hub: Any, source: Hub, names: list[str], cache: Path) -> None:
+    """Downloads the files; a connection that breaks is taken up again where it stopped."""
+    from requests.exceptions import HTTPError, RequestException
+
+    for left in reversed(range(_ATTEMPTS)):
+        try:
             hub.snapshot_download(
                 source.repository,
                 revision=source.revision or "main",
@@ -117,13 +134,12 @@ def download(source: Hub, kind: str, cache: Path, progress: Progress | None = No
                 etag_timeout=_TIMEOUT_S,
                 max_workers=4,
             )
-    found = cached(source, kind, cache)
-    if found is None:
-        raise DownloadFailed(
-            f"{source.repository!r} was fetched, yet {cache} does not hold all of it",
-            hint="try again; what came so far is kept",
-        )
-    return found
+            return
+        except HTTPError:
+            raise  # an answer, and it was no
+        except RequestException:
+            if not left:
+                raise
 
 
 def _check_holds(names: list[str], source: Hub, kind: str) -> None:

@@ -123,7 +123,9 @@ def _where(row: dict[str, Any]) -> str:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count, 500_000) / 1e6:.0f} MB"
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def _pull(arguments: argparse.Namespace) -> None:
