@@ -124,8 +124,11 @@ def _present(model: Any, *fields: str) -> dict[str, Any]:
 
 
 def _own(data: Mapping[str, Any]) -> Transcript:
+    fields = {
+        name: value for name, value in data.items() if name != "word_segments"
+    }  # the segments' words again
     try:
-        return Transcript.model_validate(dict(data))
+        return Transcript.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         raise _wrong(_place(first["loc"]), first["msg"]) from None
