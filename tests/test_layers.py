@@ -111,6 +111,9 @@ def test_schemas_need_pydantic_and_the_standard_library_only(path: Path) -> None
     ],
 )
 def test_the_front_door_loads_nothing_heavy(code: str) -> None:
-    ask = f"{code}\nimport json, sys; print('\\n' + json.dumps([name.split('.')[0] for name in sys.modules]))"
+    ask = f"{code}\nimport json, sys; print('\\n' + json.dumps(list(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert not HEAVY & set(json.loads(out.stdout.splitlines()[-1]))
+    loaded = set(json.loads(out.stdout.splitlines()[-1])) - {
+        "pyannote"
+    }  # an empty namespace; looked into, not loaded
+    assert not HEAVY & {name.split(".")[0] for name in loaded}

@@ -44,8 +44,9 @@ def test_what_the_project_needs_is_pinned_within_its_range(file: str, extras: tu
 
 
 def test_running_and_testing_use_the_same_versions() -> None:
-    base, dev = pinned("base.txt"), pinned("dev.txt")
+    base, dev, cpwer = pinned("base.txt"), pinned("dev.txt"), pinned("cpwer.txt")
     assert {name: dev.get(name) for name in base} == base
+    assert {name: dev[name] for name in cpwer if name in dev} == {n: v for n, v in cpwer.items() if n in dev}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
