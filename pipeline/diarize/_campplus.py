@@ -158,12 +158,9 @@ class CamPlusPlus(nn.Module):
     min_num_samples = SAMPLE_RATE // 4  # less speech than this says little about a voice
 
     def __init__(self) -> None:
-        from pyannote.audio.models.blocks.pooling import StatsPool
-
         super().__init__()
         self.head = _Head()
         self.xvector = _xvector(320, dimension=self.dimension)
-        self.pool = StatsPool()
 
     def log_mel(self, waveforms: Tensor) -> Tensor:
         """(batch, 1, samples) -> (batch, frames, 80), Kaldi's filter bank, the window's mean taken out."""
@@ -177,7 +174,11 @@ class CamPlusPlus(nn.Module):
 
     def forward_frames(self, waveforms: Tensor) -> Tensor:
         """The trunk: (batch, 1, samples) -> (batch, 512, frames), a frame every 20 ms."""
-        x = self.head(self.log_mel(waveforms).transpose(1, 2))
+        return self.trunk(self.log_mel(waveforms).transpose(1, 2))
+
+    def trunk(self, mels: Tensor) -> Tensor:
+        """(batch, 80, mels), mean taken out -> (batch, 512, frames)."""
+        x = self.head(mels)
         for name, layer in self.xvector.named_children():
             if name != "dense":
                 x = layer(x)
@@ -185,7 +186,9 @@ class CamPlusPlus(nn.Module):
 
     def forward_embedding(self, frames: Tensor, weights: Tensor | None = None) -> Tensor:
         """Frames and masks (batch, [speakers,] any number of frames) -> (batch, [speakers,] 192)."""
-        statistics = self.pool(frames, weights=weights)
+        from pyannote.audio.models.blocks.pooling import StatsPool
+
+        statistics = StatsPool()(frames, weights=weights)
         return self.xvector.dense(statistics.flatten(0, -2)).unflatten(0, statistics.shape[:-1])
 
     def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:

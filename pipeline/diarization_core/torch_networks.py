@@ -1,0 +1,198 @@
+"""The networks of diarization in plain torch, without pyannote.audio: what is fastest on a CPU.
+
+Shapes and names of weights are those of the checkpoints (see :mod:`pipeline.diarization_core.mlx_pyannet` and
+:mod:`pipeline.diarization_core.mlx_embedding` for sources). Import inside ``load`` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that torch's own documentation uses
+from torch import Tensor, nn
+
+from pipeline.diarization_core.fbank import WindowShape
+from pipeline.diarization_core.sincnet import SINC_STRIDE, sinc_filters
+
+State = Mapping[str, np.ndarray]
+
+
+class TorchPyanNet:
+    """Windows (batch, samples) to log-probabilities of the powerset classes (batch, frames, 7)."""
+
+    def __init__(self, state: State, device: str = "cpu") -> None:
+        self.device = device
+        self.sinc = torch.from_numpy(sinc_filters(state).astype(np.float32))[:, None].to(device)
+        self.w = {name: torch.from_numpy(np.array(array)).to(device) for name, array in state.items()}
+        self.lstm = nn.LSTM(60, 128, num_layers=4, bidirectional=True, batch_first=True)
+        _fill(self.lstm, state, "lstm.")
+        self.lstm.to(device).eval()
+
+    @torch.inference_mode()
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        """As :class:`pipeline.diarization_core.core.Segmentation`."""
+        w = self.w
+        x = self._normalised(torch.from_numpy(windows)[:, None].to(self.device), "sincnet.wav_norm1d")
+        x = F.conv1d(x, self.sinc, stride=SINC_STRIDE).abs()
+        x = F.leaky_relu(self._normalised(F.max_pool1d(x, 3), "sincnet.norm1d.0"))
+        for i in (1, 2):
+            x = F.conv1d(x, w[f"sincnet.conv1d.{i}.weight"], w[f"sincnet.conv1d.{i}.bias"])
+            x = F.leaky_relu(self._normalised(F.max_pool1d(x, 3), f"sincnet.norm1d.{i}"))
+        x = self.lstm(x.transpose(1, 2))[0]
+        for i in range(2):
+            x = F.leaky_relu(F.linear(x, w[f"linear.{i}.weight"], w[f"linear.{i}.bias"]))
+        x = F.linear(x, w["classifier.weight"], w["classifier.bias"])
+        return x.log_softmax(-1).cpu().numpy()
+
+    def _normalised(self, x: Tensor, name: str) -> Tensor:
+        return F.instance_norm(x, weight=self.w[f"{name}.weight"], bias=self.w[f"{name}.bias"])
+
+
+class _TorchEmbedding:
+    """The half that both networks share."""
+
+    dimension: int
+    min_samples: int
+    window_shape: WindowShape
+    scale: float
+    mels_per_frame: int
+    device: str
+
+    @torch.inference_mode()
+    def trunk(self, mels: np.ndarray) -> Tensor:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.trunk`."""
+        frames = self._frames(torch.from_numpy(np.ascontiguousarray(mels.transpose(0, 2, 1))).to(self.device))
+        return frames.transpose(1, 2)
+
+    @torch.inference_mode()
+    def pool(self, frames: Tensor | np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.pool`."""
+        if isinstance(frames, np.ndarray):
+            frames = torch.from_numpy(frames)
+        statistics = _statistics(frames.to(self.device), torch.from_numpy(masks).to(self.device))
+        return self._last(statistics).cpu().numpy()
+
+    def to_numpy(self, frames: Tensor) -> np.ndarray:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.to_numpy`."""
+        return frames.cpu().numpy()
+
+    def _frames(self, mels: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _last(self, statistics: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class TorchCamPlusPlus(_TorchEmbedding):
+    """CAM++: 192 dimensions."""
+
+    dimension = 192
+    min_samples = 4000
+    window_shape: WindowShape = "povey"
+    scale = 1.0
+    mels_per_frame = 2
+
+    def __init__(self, state: State, device: str = "cpu") -> None:
+        from pipeline.diarize._campplus import CamPlusPlus
+
+        self.device = device
+        self.network = CamPlusPlus()
+        _fill(self.network, state)
+        self.network.to(device).eval()
+
+    def _frames(self, mels: Tensor) -> Tensor:
+        return self.network.trunk(mels)
+
+    def _last(self, statistics: Tensor) -> Tensor:
+        return self.network.xvector.dense(statistics.flatten(0, 1)).unflatten(0, statistics.shape[:2])
+
+
+class TorchResNet34(_TorchEmbedding):
+    """WeSpeaker's ResNet34: 256 dimensions."""
+
+    dimension = 256
+    min_samples = 400
+    window_shape: WindowShape = "hamming"
+    scale = 32768.0
+    mels_per_frame = 8
+
+    def __init__(self, state: State, device: str = "cpu") -> None:
+        self.device = device
+        self.network = _ResNet34()
+        _fill(self.network, state)
+        self.network.to(device).eval()
+
+    def _frames(self, mels: Tensor) -> Tensor:
+        return self.network(mels)
+
+    def _last(self, statistics: Tensor) -> Tensor:
+        return self.network.seg_1(statistics)
+
+
+class _Block(nn.Module):
+    """Two 3×3 convolutions and a shortcut."""
+
+    def __init__(self, channels: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or channels != out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class _ResNet34(nn.Module):
+    """Log-mels (batch, 80, mels) to frames (batch, 2560, frames)."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        channels = width
+        for layer, (count, stride) in enumerate(((3, 1), (4, 2), (6, 2), (3, 2)), 1):
+            out = width * 2 ** (layer - 1)
+            blocks = [_Block(channels if i == 0 else out, out, stride if i == 0 else 1) for i in range(count)]
+            setattr(self, f"layer{layer}", nn.Sequential(*blocks))
+            channels = out
+        self.seg_1 = nn.Linear(2 * 10 * channels, 256)
+
+    def forward(self, mels: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(mels.unsqueeze(1))))
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return x.flatten(1, 2)
+
+
+def _statistics(frames: Tensor, masks: Tensor) -> Tensor:
+    """Mean and unbiased standard deviation under each mask, (batch, speakers, 2 · channels)."""
+    weight = masks.sum(dim=2, keepdim=True) + 1e-8
+    mean = torch.bmm(masks, frames) / weight
+    correction = weight - masks.square().sum(dim=2, keepdim=True) / weight + 1e-8
+    variance = torch.stack(
+        [
+            torch.bmm(masks[:, i : i + 1], (frames - mean[:, i : i + 1]).square())[:, 0]
+            for i in range(masks.shape[1])
+        ],
+        dim=1,
+    )
+    return torch.cat([mean, (variance / correction).sqrt()], dim=-1)
+
+
+def _fill(module: nn.Module, state: State, prefix: str = "") -> None:
+    """Copies the arrays under ``prefix`` into the module; raises ``RuntimeError`` where they do not fit."""
+    own = {
+        name.removeprefix(prefix): torch.from_numpy(np.array(array))
+        for name, array in state.items()
+        if name.startswith(prefix)
+    }
+    module.load_state_dict(own)
