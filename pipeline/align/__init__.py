@@ -1,7 +1,7 @@
 """Words on the clock: a transcript's words placed on the recording.
 
-The driver cuts the audio of each segment, shifts the times, clips them to the recording, and falls back; a
-backend places the words of a batch of cuts.
+The driver (:func:`align_segments`) cuts the audio of each segment, shifts the times, clips them to the recording,
+and falls back; a backend places the words of a batch of cuts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from typing import Protocol
 
 import numpy as np
 
+from schemas.errors import FailedToAlign
 from schemas.transcript import Char, Timing
+
+__all__ = ["WINDOW_S", "Aligner", "Cut", "WordTime", "align_segments"]
+
+WINDOW_S = 30.0
+"""No cut is longer, in seconds: Whisper's window, and what keeps a CTC trellis small."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,10 @@ class Cut:
 
 @dataclass(frozen=True)
 class WordTime:
-    """Start and end in seconds from the beginning of the cut; ``score`` from 0 to 1."""
+    """Start and end in seconds from the beginning of the cut; ``score`` from 0 to 1.
+
+    ``chars`` hold the word's characters, where the backend places them.
+    """
 
     start: float
     end: float
@@ -36,13 +45,23 @@ class WordTime:
 
 
 class Aligner(Protocol):
-    """``cache_key`` names weights and whatever else changes the answer."""
+    """``cache_key`` names weights and whatever else changes the answer.
+
+    ``margin_s``: how much audio before and after a segment the backend wants to see, in seconds.
+    """
 
     cache_key: str
     model: str | None
     revision: str | None
     device: str
+    margin_s: float
 
-    def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | Exception]:
-        """For each cut one entry per word, in order (none where it has no time), or a FailedToAlign."""
+    def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | FailedToAlign]:
+        """For each cut one entry per word, in order (none where it has no time), or why there are none.
+
+        Raises :class:`schemas.errors.BackendUnavailable` for a language that the model does not know.
+        """
         ...
+
+
+from pipeline.align._driver import align_segments  # noqa: E402 - the driver needs the names above

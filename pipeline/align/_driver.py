@@ -1,0 +1,254 @@
+"""From segments with text to segments with words on the clock, whatever the backend.
+
+The audio of a segment is cut with a margin that does not reach into its neighbours and never past the
+recording's end; cuts of like length go to the backend together; what it could not place is estimated. Only the
+samples of the cuts at hand are in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.align import WINDOW_S, Aligner, Cut, WordTime
+from pipeline.align._long import place_long
+from pipeline.align._silence import trimmed
+from pipeline.align._times import checked, later, settled
+from pipeline.align._words import words_of, written_together
+from pipeline.align.even import spread
+from pipeline.recording import Recording
+from schemas.errors import FailedToAlign
+from schemas.options import AlignOptions
+from schemas.report import Warning_
+from schemas.transcript import Char, Segment, Word
+
+BATCH_S = 240.0  # audio in memory at once: 15 MB
+_SHORTEST_CUT_S = 0.03
+_BEYOND_S = 1.0  # how far a segment may reach beyond the recording before that is worth a word
+_PLACES = 3  # decimals of a second, as WhisperX writes them
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Segment number ``index``: its words, its own bounds and those of its cut, in seconds of the recording."""
+
+    index: int
+    words: tuple[Word, ...]
+    language: str
+    start: float
+    end: float
+    low: float
+    high: float
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(word.word for word in self.words)
+
+    @property
+    def length_s(self) -> float:
+        return self.high - self.low
+
+
+def align_segments(
+    aligner: Aligner,
+    recording: Recording,
+    segments: Sequence[Segment],
+    language: str,
+    *,
+    options: AlignOptions,
+    progress: Callable[[float], None],
+) -> tuple[tuple[Segment, ...], tuple[Warning_, ...]]:
+    """The segments with a start, an end, a score and the origin of the time at each word.
+
+    Words are those that the segment has, where they spell its text, else its text's; none is lost, none
+    overlaps the next, and each lies inside the recording. A segment then reaches from its first word to its
+    last. ``language`` holds where a segment names none. ``progress`` takes a fraction and may raise to cancel.
+
+    Raises what the backend raises, :class:`schemas.errors.BackendUnavailable` for a language it does not know.
+    """
+    tasks = _tasks(segments, recording, language, aligner.margin_s)
+    run = _Run(aligner, recording, options, progress, sum(task.length_s for task in tasks))
+    aligned = list(segments)
+    for task, times in run.placed(tasks):
+        aligned[task.index] = run.finished(segments[task.index], task, times)
+    progress(1.0)
+    beyond = sum(segment.end > recording.duration_s + _BEYOND_S for segment in segments)
+    return tuple(aligned), run.warnings(beyond)
+
+
+@dataclass
+class _Run:
+    """One call of :func:`align_segments`, and what its warnings will say."""
+
+    aligner: Aligner
+    recording: Recording
+    options: AlignOptions
+    progress: Callable[[float], None]
+    total_s: float
+    done_s: float = 0.0
+    words: int = 0
+    estimated: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def placed(self, tasks: Sequence[_Task]) -> Iterator[tuple[_Task, list[WordTime | None]]]:
+        """Each task with the times of its words in seconds of the recording, in any order."""
+        for task in tasks:
+            if task.length_s < _SHORTEST_CUT_S:
+                yield task, self._or_even(task, FailedToAlign("there is no audio at their time"))
+        for batch in _batches([task for task in tasks if _SHORTEST_CUT_S <= task.length_s <= WINDOW_S]):
+            yield from zip(batch, self._place(batch), strict=True)
+            self._tick(sum(task.length_s for task in batch))
+            self.done_s += sum(task.length_s for task in batch)
+        for task in tasks:
+            if task.length_s > WINDOW_S:
+                bounds = (task.low, task.high)
+                found = place_long(
+                    self.aligner, self.recording, task.texts, task.language, bounds, self._tick
+                )
+                yield task, self._or_even(task, found)
+                self.done_s += task.length_s
+
+    def finished(self, segment: Segment, task: _Task, found: list[WordTime | None]) -> Segment:
+        """The segment with its words on the clock."""
+        times = settled(task.texts, found, task.low, task.high, self.options.interpolate_method)
+        self.words += len(times)
+        self.estimated += sum(
+            (time is None or time.timing == "interpolated") and any(c.isalnum() for c in text)
+            for text, time in zip(task.texts, times, strict=True)
+        )
+        words = tuple(_timed(word, time) for word, time in zip(task.words, times, strict=True))
+        known = [word for word in words if word.start is not None]
+        return segment.model_copy(
+            update={
+                "start": known[0].start if known else task.start,
+                "end": known[-1].end if known else task.end,
+                "words": words,
+                "chars": _chars(words, times) if self.options.return_char_alignments else None,
+            }
+        )
+
+    def warnings(self, beyond: int) -> tuple[Warning_, ...]:
+        """What a reader should know; ``beyond`` segments end after the recording does."""
+        found = [
+            (
+                "outside_recording",
+                "Segments end after the recording does, and their words were moved inside: the transcript may "
+                "belong to another recording.",
+                beyond,
+            )
+        ]
+        found += [
+            (
+                "words_interpolated",
+                f"Segments could not be aligned ({reason}); their words are spread over them by length.",
+                count,
+            )
+            for reason, count in sorted(self.failures.items())
+        ]
+        how = "no times" if self.options.interpolate_method == "ignore" else "estimated times"
+        found.append(("words_interpolated", f"Words have {how}, out of {self.words}.", self.estimated))
+        return tuple(Warning_(code=code, message=text, count=n) for code, text, n in found if n)
+
+    def _place(self, batch: Sequence[_Task]) -> list[list[WordTime | None]]:
+        cuts = [Cut(self.recording.seconds(task.low, task.high), task.texts, task.language) for task in batch]
+        results = self.aligner.align(cuts)
+        placed = []
+        for task, cut, found in zip(batch, cuts, results, strict=True):
+            if not isinstance(found, FailedToAlign):
+                found = trimmed(cut.words, checked(cut, found), cut.waveform)
+                found = [later(time, task.low) for time in found]
+            placed.append(self._or_even(task, found))
+        return placed
+
+    def _or_even(self, task: _Task, found: list[WordTime | None] | FailedToAlign) -> list[WordTime | None]:
+        """The times, or the words spread over their segment where there are none."""
+        if isinstance(found, FailedToAlign):
+            self.failures[found.message] += 1
+        elif any(time is not None for time in found):
+            return found
+        return list(spread(task.texts, task.start, task.end))
+
+    def _tick(self, seconds: float) -> None:
+        self.progress(min(1.0, (self.done_s + seconds) / self.total_s))
+
+
+def _tasks(segments: Sequence[Segment], recording: Recording, language: str, margin_s: float) -> list[_Task]:
+    """One per segment that has words. Bounds lie inside the recording."""
+    duration = int(recording.duration_s * 10**_PLACES) / 10**_PLACES
+    before, after = _free_space(segments, duration)
+    tasks = []
+    for index, segment in enumerate(segments):
+        words = words_of(segment)
+        if not words:
+            continue
+        start = min(max(0.0, round(segment.start, _PLACES)), duration)
+        end = min(max(start, round(segment.end, _PLACES)), duration)
+        # The margin shrinks where it would make the cut longer than a window.
+        most = margin_s if end - start > WINDOW_S else min(margin_s, (WINDOW_S - (end - start)) / 2)
+        low = max(0.0, start - min(most, before[index] / 2))
+        high = min(duration, end + min(most, after[index] / 2))
+        tasks.append(_Task(index, words, segment.language or language, start, end, low, high))
+    return tasks
+
+
+def _free_space(segments: Sequence[Segment], duration: float) -> tuple[list[float], list[float]]:
+    """Seconds between each segment and whatever ends before it, and begins after it; 0 where they overlap."""
+    order = sorted(range(len(segments)), key=lambda i: segments[i].start)
+    before, after = [0.0] * len(segments), [0.0] * len(segments)
+    latest = -2.0 * duration
+    for position, index in enumerate(order):
+        before[index] = max(0.0, segments[index].start - latest)
+        latest = max(latest, segments[index].end)
+        following = order[position + 1] if position + 1 < len(order) else None
+        next_start = 3.0 * duration if following is None else segments[following].start
+        after[index] = max(0.0, next_start - segments[index].end)
+    return before, after
+
+
+def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
+    """Tasks of like length together, longest first, at most ``BATCH_S`` of audio (padded to the longest)."""
+    batch: list[_Task] = []
+    for task in sorted(tasks, key=lambda task: task.length_s, reverse=True):
+        if batch and (len(batch) + 1) * batch[0].length_s > BATCH_S:
+            yield batch
+            batch = []
+        batch.append(task)
+    if batch:
+        yield batch
+
+
+def _timed(word: Word, time: WordTime | None) -> Word:
+    if time is None:
+        return word.model_copy(update={"start": None, "end": None, "score": None, "timing": None})
+    score = None if time.score is None else round(min(1.0, max(0.0, time.score)), _PLACES)
+    return word.model_copy(
+        update={
+            "start": round(time.start, _PLACES),
+            "end": round(time.end, _PLACES),
+            "score": score,
+            "timing": time.timing,
+        }
+    )
+
+
+def _chars(words: Sequence[Word], times: Sequence[WordTime | None]) -> tuple[Char, ...]:
+    """Characters as WhisperX lists them, a blank without a time between words."""
+    chars: list[Char] = []
+    for number, (word, time) in enumerate(zip(words, times, strict=True)):
+        if number and not written_together(words[number - 1].word, word.word):
+            chars.append(Char(char=" "))
+        if time is not None and time.chars:
+            chars += [_inside(char, word) for char in time.chars]
+        else:
+            chars += [Char(char=character) for character in word.word]
+    return tuple(chars)
+
+
+def _inside(char: Char, word: Word) -> Char:
+    if char.start is None or char.end is None or word.start is None or word.end is None:
+        return char
+    start = min(max(round(char.start, _PLACES), word.start), word.end)
+    return char.model_copy(
+        update={"start": start, "end": min(max(round(char.end, _PLACES), start), word.end)}
+    )

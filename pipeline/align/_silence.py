@@ -1,0 +1,95 @@
+"""Where a cut is silent, so that no word is stretched over a pause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.align import WordTime
+from pipeline.align._words import spoken_units
+from pipeline.recording import SAMPLE_RATE
+
+HOP_SAMPLES = SAMPLE_RATE // 100
+_HOP_S = HOP_SAMPLES / SAMPLE_RATE
+# Chosen on recordings with exact word times: pauses inside and between words, room noise, breath.
+_CONTRAST_DB = 15.0  # between the quiet and the loud frames of a cut, for silence to be told from speech
+_QUIET = 0.3  # of the way from the quiet to the loud level
+_PAUSE_FRAMES = 12  # the closure of a stop consonant is shorter
+_PAD_S = 0.01
+
+
+def trimmed(
+    words: Sequence[str], times: Sequence[WordTime | None], waveform: np.ndarray
+) -> list[WordTime | None]:
+    """The times without the silence that words were stretched over, and none longer than it can be said.
+
+    ``times`` in seconds from the beginning of ``waveform`` (samples,) at 16 kHz. Estimated times are left alone.
+    """
+    level = _level_db(waveform)
+    loud = ~_silent(level)
+    return [
+        time if time is None or time.timing == "interpolated" else _trim(word, time, level, loud)
+        for word, time in zip(words, times, strict=True)
+    ]
+
+
+def longest_s(word: str) -> float:
+    """No word is said more slowly, drawled ones included."""
+    return 0.8 + 0.16 * spoken_units(word)
+
+
+def _trim(word: str, time: WordTime, level: np.ndarray, loud: np.ndarray) -> WordTime:
+    first, last = round(time.start / _HOP_S), round(time.end / _HOP_S)
+    start, end = time.start, time.end
+    runs = _runs(loud[first:last])
+    if runs:
+        begin, stop = max(runs, key=lambda run: run[1] - run[0])
+        if begin > 0:
+            start = max(start, (first + begin) * _HOP_S - _PAD_S)
+        if stop < last - first:
+            end = min(end, (first + stop) * _HOP_S + _PAD_S)
+    if end - start > longest_s(word):
+        start, end = _loudest(level, start, end, longest_s(word))
+    return replace(time, start=start, end=end)
+
+
+def _loudest(level: np.ndarray, start: float, end: float, length: float) -> tuple[float, float]:
+    """The stretch of ``length`` seconds between ``start`` and ``end`` with the most energy."""
+    first, count = round(start / _HOP_S), round(length / _HOP_S)
+    energy = np.concatenate([[0.0], np.cumsum(10.0 ** (level[first : round(end / _HOP_S)] / 10.0))])
+    if len(energy) <= count:
+        return start, start + length
+    begin = start + int(np.argmax(energy[count:] - energy[:-count])) * _HOP_S
+    return begin, min(end, begin + length)
+
+
+def _level_db(waveform: np.ndarray) -> np.ndarray:
+    """Power of each 10 ms, smoothed over three frames, in dB (frames,)."""
+    frames = len(waveform) // HOP_SAMPLES
+    blocks = waveform[: frames * HOP_SAMPLES].reshape(frames, HOP_SAMPLES).astype(np.float64)
+    level = 10.0 * np.log10(np.mean(blocks**2, axis=1) + 1e-10)
+    if frames < 3:
+        return level
+    padded = np.concatenate([level[:1], level, level[-1:]])
+    return (padded[:-2] + padded[1:-1] + padded[2:]) / 3.0
+
+
+def _silent(level: np.ndarray) -> np.ndarray:
+    """Which frames belong to a pause; none where speech does not stand out."""
+    silent = np.zeros(len(level), bool)
+    if len(level) == 0:
+        return silent
+    quiet, loud = np.percentile(level, (5, 95))
+    if loud - quiet < _CONTRAST_DB:
+        return silent
+    for begin, stop in _runs(level < quiet + _QUIET * (loud - quiet)):
+        silent[begin:stop] = stop - begin >= _PAUSE_FRAMES
+    return silent
+
+
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Stretches of true values as (first, one past the last)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -1,0 +1,160 @@
+"""WhisperX's forced alignment: a wav2vec2 CTC model per language, from torchaudio or the Hugging Face hub.
+
+The models, their dictionaries and the way from emissions to words are those of WhisperX 3.8.6
+(``alignment.py``; Bain et al., "WhisperX: Time-Accurate Speech Transcription of Long-Form Audio", 2023). Its
+``align`` itself is not called: it needs NLTK data from the network, takes punctuation and numerals for sound
+(a wildcard that must eat a frame), reads "-" as the blank, loses a character after "İ" and words that are too
+many for their segment, forgets the normalisation that checkpoints from the hub were trained with, and measures
+time by a ratio of lengths that is wrong past the end of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.align import Cut, WordTime
+from pipeline.align._ctc import Frames, Vocabulary, place
+from pipeline.recording import SAMPLE_RATE
+from schemas.errors import BackendUnavailable, FailedToAlign, ModelNotFound
+from schemas.options import Options
+
+if TYPE_CHECKING:
+    from pipeline.models import ModelFiles
+    from pipeline.plan import Choice
+
+REQUIRES = ("torch", "torchaudio", "transformers")
+DEVICES = ("cpu", "cuda", "mps")
+VERSION = 1
+MODEL_KIND = "align"
+MODEL_FORMATS = ("torchaudio", "transformers")
+
+_RECEPTIVE_FIELD = 400  # samples, of wav2vec2's convolutions; one frame every 320
+_HOP_SAMPLES = 320
+
+Emitter = Callable[[np.ndarray], np.ndarray]
+"""A waveform (samples,) in, log-probabilities (frames, vocabulary) out."""
+
+
+def weights(choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
+    """The language's model. Raises :class:`BackendUnavailable` for a language that has none."""
+    from pipeline import models
+
+    if choice.model is None:
+        raise BackendUnavailable(
+            "there is no wav2vec2 model for this language",
+            hint="name one with align_model, or use align_backend=cross_attention",
+        )
+    files = models.find(
+        MODEL_KIND,
+        choice.model,
+        formats=MODEL_FORMATS,
+        required=choice.model_required,
+        model_dir=options.model_dir,
+        allow_download=options.allow_download,
+    )
+    return (files,)
+
+
+def load(choice: Choice, options: Options) -> CtcAligner:
+    """The language's model on the device.
+
+    Raises what :func:`pipeline.models.find` raises, and :class:`ModelNotFound` (``model_damaged``) for files that
+    are not a wav2vec2 CTC model.
+    """
+    (files,) = weights(choice, options)
+    read = _torchaudio if files.format == "torchaudio" else _transformers
+    try:
+        emit, vocabulary = read(files, choice.device)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelNotFound(
+            f"alignment model {files.name!r} cannot be read ({type(error).__name__})",
+            code="model_damaged",
+            hint=f"fetch it again: whisperx-mlx models pull {files.name} --kind align",
+        ) from error
+    return CtcAligner(emit, vocabulary, files, choice.device)
+
+
+class CtcAligner:
+    """An :class:`pipeline.align.Aligner` over a CTC model."""
+
+    margin_s = 0.2
+
+    def __init__(
+        self, emit: Emitter, vocabulary: Vocabulary, files: ModelFiles | None = None, device: str = "cpu"
+    ) -> None:
+        self._emit, self._vocabulary = emit, vocabulary
+        self.model = files.name if files else None
+        self.revision = files.revision if files else None
+        self.device = device
+        self.cache_key = f"whisperx:{VERSION}:{self.model}@{self.revision}"
+
+    def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | FailedToAlign]:
+        """Cut by cut: in a padded batch the first layer's group norm would see the padding."""
+        return [self._align(cut) for cut in cuts]
+
+    def _align(self, cut: Cut) -> list[WordTime | None] | FailedToAlign:
+        # A frame stands for the samples around the middle of what it sees.
+        offset_s = (_RECEPTIVE_FIELD - _HOP_SAMPLES) / 2 / SAMPLE_RATE
+        frames = Frames(_HOP_SAMPLES / SAMPLE_RATE, offset_s)
+        waveform = np.pad(cut.waveform, (0, max(0, _RECEPTIVE_FIELD - len(cut.waveform))))
+        try:
+            return place(self._emit(waveform), cut.words, cut.language, self._vocabulary, frames)
+        except FailedToAlign as error:
+            return error
+
+
+def _torchaudio(files: ModelFiles, device: str) -> tuple[Emitter, Vocabulary]:
+    """A torchaudio bundle; ``files.path`` is its checkpoint. LARGE bundles normalise the waveform themselves."""
+    import torchaudio
+
+    bundle = _bundle(torchaudio.pipelines, files)
+    folder = Path(files.path).parent
+    model: Any = bundle.get_model(dl_kwargs={"model_dir": str(folder), "weights_only": True})
+    model = model.to(device)
+    vocabulary = Vocabulary.of({label: i for i, label in enumerate(bundle.get_labels())}, blank=0)
+    return _emitter(lambda waveform: model(waveform)[0], device), vocabulary
+
+
+def _bundle(pipelines: Any, files: ModelFiles) -> Any:
+    """The bundle by its name, or by the name of its checkpoint; the file must be there under that name."""
+    wanted = Path(files.path).name
+    for name in pipelines.__all__:
+        bundle = getattr(pipelines, name)
+        if getattr(bundle, "_path", None) is not None and Path(bundle._path).name == wanted:
+            return bundle
+    raise ValueError(f"{wanted} is no checkpoint of a torchaudio pipeline")
+
+
+def _transformers(files: ModelFiles, device: str) -> tuple[Emitter, Vocabulary]:
+    """A Hugging Face checkpoint; ``files.path`` is its folder."""
+    from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
+
+    processor = Wav2Vec2Processor.from_pretrained(str(files.path), local_files_only=True)
+    model = Wav2Vec2ForCTC.from_pretrained(str(files.path), local_files_only=True).to(device).eval()
+    if model.config.inputs_to_logits_ratio != _HOP_SAMPLES:
+        raise ValueError("its frames are not 20 ms apart")
+    labels = processor.tokenizer.get_vocab()
+    vocabulary = Vocabulary.of(labels, blank=processor.tokenizer.pad_token_id or 0)
+    normalise = processor.feature_extractor.do_normalize
+
+    def forward(waveform: Any) -> Any:
+        if normalise:
+            waveform = (waveform - waveform.mean()) / (waveform.var(correction=0) + 1e-7).sqrt()
+        return model(waveform).logits
+
+    return _emitter(forward, device), vocabulary
+
+
+def _emitter(forward: Callable[[Any], Any], device: str) -> Emitter:
+    import torch
+
+    def emit(waveform: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            logits = forward(torch.from_numpy(waveform)[None].to(device))
+            return torch.log_softmax(logits[0].float().cpu(), dim=-1).numpy().astype(np.float64)
+
+    return emit
