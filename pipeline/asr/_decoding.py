@@ -1,0 +1,342 @@
+"""What the Whisper backends share: batches of windows, fallback, and going back for speech that was left out.
+
+A backend encodes a batch of windows and decodes rows of it at a temperature; the rest is here.
+
+The fallback is that of Whisper's paper (Radford et al., 2022, section 4.5) and ``whisper/transcribe.py``. Text
+is decoded with timestamps, as there: a batch cannot seek, so speech (of the VAD) that no timestamped text covers
+is decoded once more as a window of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.asr import ChunkText
+from pipeline.asr._guards import guarded
+from pipeline.recording import SAMPLE_RATE, Recording
+from pipeline.vad import WINDOW_S, Chunk, SpeechRegion, windows
+from schemas.options import AsrOptions
+from schemas.report import Warning_
+from schemas.transcript import Segment
+
+WINDOW_SAMPLES = round(WINDOW_S * SAMPLE_RATE)
+SECONDS_PER_TIMESTAMP = 0.02
+LANGUAGE_WINDOWS = 4
+
+_LEFT_OUT_S = 1.0  # speech without text that is worth another window
+_SLACK_S = 0.3  # timestamps are that inexact
+_MARGIN_S = 0.2
+_TIMES_BACK = 2
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Text between two timestamps, in seconds from the window's beginning."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a window says. ``avg_logprob`` is per token; it is NaN where the model's numbers broke down."""
+
+    utterances: tuple[Utterance, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    temperature: float
+
+    @cached_property
+    def text(self) -> str:
+        """All of it."""
+        return " ".join(utterance.text.strip() for utterance in self.utterances)
+
+    @cached_property
+    def compression_ratio(self) -> float:
+        """Bytes over compressed bytes: high where words repeat."""
+        return compression_ratio(self.text)
+
+
+def compression_ratio(text: str) -> float:
+    """Bytes of the text over its zlib-compressed bytes; 0 for no text."""
+    data = text.encode("utf-8")
+    return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """When a window is decoded again, hotter. A threshold of none is not tested."""
+
+    temperatures: tuple[float, ...]
+    compression_ratio: float | None
+    logprob: float | None
+    no_speech: float | None
+
+    @classmethod
+    def of(cls, options: AsrOptions) -> Fallback:
+        """The fallback asked for."""
+        return cls(
+            options.temperatures,
+            options.compression_ratio_threshold,
+            options.logprob_threshold,
+            options.no_speech_threshold,
+        )
+
+    def is_silence(self, decoded: Decoded) -> bool:
+        """The model hears no speech, and does not believe its own text."""
+        if self.no_speech is None or not decoded.no_speech_prob > self.no_speech:
+            return False
+        return self.logprob is None or not decoded.avg_logprob > self.logprob
+
+    def fails(self, decoded: Decoded) -> bool:
+        """Text that repeats itself, that the model does not believe, or that came of numbers that broke down."""
+        if math.isnan(decoded.avg_logprob):
+            return True
+        if self.is_silence(decoded):
+            return False
+        if self.compression_ratio is not None and decoded.compression_ratio > self.compression_ratio:
+            return True
+        return self.logprob is not None and decoded.avg_logprob < self.logprob
+
+    def best(self, tried: Sequence[Decoded]) -> Decoded:
+        """The last one if it is good; else, of those that do not repeat themselves, the likeliest."""
+        if not self.fails(tried[-1]):
+            return tried[-1]
+        limit = math.inf if self.compression_ratio is None else self.compression_ratio
+        sound = [decoded for decoded in tried if not math.isnan(decoded.avg_logprob)]
+        varied = [decoded for decoded in sound if decoded.compression_ratio <= limit]
+        return max(varied or sound or tried, key=lambda decoded: decoded.avg_logprob)
+
+
+class WindowDecoder(Protocol):
+    """A Whisper model with its language, task and prompt set."""
+
+    batch_size: int
+
+    def encode(self, waveforms: Sequence[np.ndarray]) -> Any:
+        """Whatever :meth:`decode` wants of a batch of waveforms (samples,), each at most 30 s."""
+        ...
+
+    def decode(self, encoded: Any, rows: Sequence[int], temperature: float, seed: int) -> list[Decoded]:
+        """The text of these rows; above temperature 0 it is sampled, and the seed makes it repeatable."""
+        ...
+
+
+def decode_with_fallback(
+    decoder: WindowDecoder, waveforms: Sequence[np.ndarray], fallback: Fallback, seed: int = 0
+) -> list[Decoded]:
+    """One answer per waveform. Only rows that fail go on to the next temperature."""
+    encoded = decoder.encode(waveforms)
+    tried: list[list[Decoded]] = [[] for _ in waveforms]
+    rows = list(range(len(waveforms)))
+    for temperature in fallback.temperatures:
+        for row, decoded in zip(rows, decoder.decode(encoded, rows, temperature, seed), strict=True):
+            tried[row].append(decoded)
+        rows = [row for row in rows if fallback.fails(tried[row][-1])]
+        if not rows:
+            break
+    return [fallback.best(answers) for answers in tried]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a chunk, at most 30 s; ``back`` counts how often its speech was gone back for."""
+
+    index: int
+    span: Chunk
+    back: int = 0
+
+
+@dataclass
+class _Open:
+    """A chunk of which some windows are not decoded yet."""
+
+    chunk: Chunk
+    waiting: int
+    segments: list[Segment] = field(default_factory=list)
+    warnings: list[Warning_] = field(default_factory=list)
+
+
+class Schedule:
+    """Which windows are to be decoded, and the chunks that come of them."""
+
+    def __init__(
+        self, recording: Recording, chunks: Iterable[tuple[int, Chunk]], options: AsrOptions
+    ) -> None:
+        self.recording = recording
+        self.options = options
+        self.fallback = Fallback.of(options)
+        self._source = iter(chunks)
+        self._waiting: deque[Window] = deque()
+        self._opened: dict[int, _Open] = {}
+
+    def take(self, count: int) -> list[Window]:
+        """At most ``count`` windows to decode next. None may mean that :meth:`put` has to make more."""
+        while len(self._waiting) < count and (following := next(self._source, None)):
+            index, chunk = following
+            spans = windows(chunk, self.recording)
+            self._opened[index] = _Open(chunk, len(spans))
+            self._waiting += [Window(index, span) for span in spans]
+        return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+
+    def put(self, window: Window, decoded: Decoded) -> list[ChunkText]:
+        """What a window says; returns its chunk where that is done now."""
+        owner = self._opened[window.index]
+        again = _take(owner, window, decoded, self.fallback)
+        self._waiting.extendleft(reversed(again))
+        owner.waiting += len(again) - 1
+        if owner.waiting:
+            return []
+        return [_finished(window.index, self._opened.pop(window.index), self.options)]
+
+
+def transcribe_chunks(
+    decoder: WindowDecoder,
+    recording: Recording,
+    chunks: Iterable[tuple[int, Chunk]],
+    options: AsrOptions,
+) -> Iterator[ChunkText]:
+    """Each chunk's text as soon as it is there. Only the audio of the batch at hand is read."""
+    schedule = Schedule(recording, chunks, options)
+    while batch := schedule.take(decoder.batch_size):
+        waveforms = [recording.seconds(w.span.start, w.span.end)[:WINDOW_SAMPLES] for w in batch]
+        answers = decode_with_fallback(decoder, waveforms, schedule.fallback, seed=batch[0].index)
+        for window, decoded in zip(batch, answers, strict=True):
+            yield from schedule.put(window, decoded)
+
+
+def _take(owner: _Open, window: Window, decoded: Decoded, fallback: Fallback) -> list[Window]:
+    """Adds a window's text to its chunk; returns the windows for the speech that it left out."""
+    if math.isnan(decoded.avg_logprob):
+        owner.warnings.append(
+            Warning_(
+                code="low_confidence",
+                message="The model's numbers broke down at every temperature; a stretch was left out.",
+            )
+        )
+        return []
+    if fallback.is_silence(decoded):
+        if decoded.text.strip():
+            owner.warnings.append(
+                Warning_(
+                    code="hallucination_removed",
+                    message="Text where the model itself hears no speech was left out.",
+                )
+            )
+        return []
+    offset = window.span.start
+    owner.segments += [_segment(utterance, decoded, offset) for utterance in decoded.utterances]
+    if fallback.fails(decoded):
+        owner.warnings.append(
+            Warning_(
+                code="low_confidence",
+                message="Some stretches stayed repetitive or unlikely at every temperature.",
+            )
+        )
+        return []
+    return _left_out(window, decoded)
+
+
+def _segment(utterance: Utterance, decoded: Decoded, offset: float) -> Segment:
+    return Segment(
+        start=round(offset + utterance.start, 3),
+        end=round(offset + max(utterance.start, utterance.end), 3),
+        text=utterance.text,
+        avg_logprob=round(decoded.avg_logprob, 4),
+        compression_ratio=round(decoded.compression_ratio, 3),
+        no_speech_prob=round(min(1.0, max(0.0, decoded.no_speech_prob)), 4),
+        temperature=decoded.temperature,
+    )
+
+
+def _left_out(window: Window, decoded: Decoded) -> list[Window]:
+    """Windows for stretches of speech that no utterance covers, where some other utterance was heard."""
+    if window.back >= _TIMES_BACK or not decoded.utterances:
+        return []
+    found = []
+    for start, end in _gaps(decoded.utterances, window.span):
+        regions = tuple(
+            SpeechRegion(max(start, r.start), min(end, r.end))
+            for r in window.span.regions
+            if r.end > start and r.start < end
+        )
+        if _seconds(regions, start + _SLACK_S, end - _SLACK_S) >= _LEFT_OUT_S:
+            first, last = max(start, regions[0].start - _MARGIN_S), min(end, regions[-1].end + _MARGIN_S)
+            found.append(Window(window.index, Chunk(first, last, regions), window.back + 1))
+    return found
+
+
+def _gaps(utterances: Sequence[Utterance], span: Chunk) -> Iterator[tuple[float, float]]:
+    """The stretches of the window between utterances, in seconds of the recording."""
+    reached = span.start
+    for utterance in sorted(utterances, key=lambda u: u.start):
+        if span.start + utterance.start > reached:
+            yield reached, span.start + utterance.start
+        reached = max(reached, span.start + utterance.end)
+    if reached < span.end:
+        yield reached, span.end
+
+
+def _seconds(regions: Sequence[SpeechRegion], start: float, end: float) -> float:
+    """Speech between two times."""
+    return sum(max(0.0, min(end, r.end) - max(start, r.start)) for r in regions)
+
+
+def _finished(index: int, done: _Open, options: AsrOptions) -> ChunkText:
+    prompts = [text for text in (options.initial_prompt, ", ".join(options.vocabulary)) if text]
+    ordered = sorted(done.segments, key=lambda segment: (segment.start, segment.end))
+    segments, warnings = guarded(ordered, done.chunk, prompts=prompts)
+    return ChunkText(index, tuple(segments), (*done.warnings, *warnings))
+
+
+def utterances(
+    tokens: Sequence[int], *, eot: int, timestamp_begin: int, duration: float, decode: Any
+) -> tuple[Utterance, ...]:
+    """Text tokens cut at timestamp tokens; text that was not closed ends with the window (``duration``, seconds).
+
+    ``decode`` turns text tokens into a string.
+    """
+    found: list[Utterance] = []
+    text: list[int] = []
+    start = 0.0
+
+    def close(end: float) -> None:
+        if text:
+            found.append(Utterance(min(start, duration), min(end, duration), decode(text)))
+            text.clear()
+
+    for token in tokens:
+        if token >= timestamp_begin:
+            time = (token - timestamp_begin) * SECONDS_PER_TIMESTAMP
+            close(time)
+            start = time
+        elif token < eot:
+            text.append(token)
+    close(duration)
+    return tuple(found)
+
+
+def spread(chunks: Sequence[Chunk], count: int = LANGUAGE_WINDOWS) -> list[Chunk]:
+    """At most ``count`` chunks, evenly spread, to hear a recording's language in."""
+    if len(chunks) <= count:
+        return list(chunks)
+    return [chunks[(2 * number + 1) * len(chunks) // (2 * count)] for number in range(count)]
+
+
+def averaged(probabilities: Sequence[dict[str, float]], weights: Sequence[float]) -> dict[str, float]:
+    """Languages' probabilities over several windows, weighted (by seconds of speech), highest first."""
+    total = sum(weights) or 1.0
+    sums: dict[str, float] = {}
+    for row, weight in zip(probabilities, weights, strict=True):
+        for language, probability in row.items():
+            sums[language] = sums.get(language, 0.0) + probability * weight / total
+    return dict(sorted(sums.items(), key=lambda item: -item[1]))

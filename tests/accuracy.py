@@ -1,0 +1,108 @@
+"""Scoring shared by the accuracy tests: references, normalisation, error counts.
+
+English is normalised as in Whisper's paper (appendix C, through whisper-normalizer), other languages with its
+basic normaliser; Chinese is simplified first; languages written without spaces are scored by character.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+SCORED_BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
+
+
+def audio_folder() -> Path | None:
+    """The folder of recordings with references: ``WHISPERX_MLX_AUDIO``, else beside the checkout."""
+    named = os.environ.get("WHISPERX_MLX_AUDIO")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "audio"
+    return folder if (folder / "manifest.jsonl").is_file() else None
+
+
+def entries(*categories: str) -> Iterator[dict]:
+    """The manifest's lines of these categories; nothing where the folder is absent."""
+    folder = audio_folder()
+    if folder is None:
+        return
+    for line in (folder / "manifest.jsonl").read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        if entry["category"] in categories:
+            yield entry
+
+
+@dataclass(frozen=True)
+class Score:
+    """Counts of words (or characters); scores add up to a pooled one."""
+
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    words: int = 0
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Word (or character) error rate; 0 where there is nothing to say and nothing was said."""
+        return self.errors / self.words if self.words else float(self.errors > 0)
+
+    def __add__(self, other: Score) -> Score:
+        return Score(
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+            self.words + other.words,
+        )
+
+
+def pooled(scores: Iterable[Score]) -> Score:
+    """All errors over all words."""
+    return sum(scores, Score())
+
+
+def score(reference: str, hypothesis: str, language: str = "en") -> Score:
+    """Word errors, by character in languages without spaces; both texts are normalised here."""
+    import jiwer
+
+    said, heard = normalised(reference, language), normalised(hypothesis, language)
+    if not said:
+        return Score(insertions=len(heard.split()))
+    found = jiwer.process_words(said, heard)
+    return Score(found.substitutions, found.deletions, found.insertions, len(said.split()))
+
+
+def normalised(text: str, language: str = "en") -> str:
+    """Text as it is compared: lower case, no punctuation, tokens separated by one space."""
+    if language == "en":
+        return _english()(text)
+    if language in ("zh", "yue"):
+        text = _to_simplified().convert(text)
+    text = _basic()(text)
+    return " ".join(text.replace(" ", "")) if language in SCORED_BY_CHARACTER else text
+
+
+@cache
+def _english():
+    from whisper_normalizer.english import EnglishTextNormalizer
+
+    return EnglishTextNormalizer()
+
+
+@cache
+def _basic():
+    from whisper_normalizer.basic import BasicTextNormalizer
+
+    return BasicTextNormalizer()
+
+
+@cache
+def _to_simplified():
+    from opencc import OpenCC
+
+    return OpenCC("t2s")
