@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from schemas.errors import ModelNotFound
@@ -68,6 +68,8 @@ def read_recipe(folder: Path) -> Recipe:
         raise _unusable(file, type(error).__name__) from error
     if not known:
         raise _unusable(file, "its pipeline is of another kind")
+    if any(".." in PurePosixPath(part).parts for part in recipe.parts.values()):
+        raise _unusable(file, "it names files outside its folder")
     return recipe
 
 

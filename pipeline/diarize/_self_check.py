@@ -41,6 +41,7 @@ def difference(run: Callable[[str, Any], tuple[np.ndarray, np.ndarray]], device:
 def _worst_cosine(ours: np.ndarray, theirs: np.ndarray, active: np.ndarray) -> float:
     """Over the speakers who are ``active`` (windows, speakers); 1 where nobody is, 0 for anything not finite."""
     a, b = ours[active].astype(np.float64), theirs[active].astype(np.float64)
+    if not np.isfinite(b).all():
+        return 0.0
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    cosine = (a * b).sum(-1) / np.maximum(lengths, 1e-12)
-    return float(np.nan_to_num(cosine, nan=0.0).min(initial=1.0))
+    return float(((a * b).sum(-1) / np.maximum(lengths, 1e-12)).min(initial=1.0))

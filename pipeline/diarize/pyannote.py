@@ -253,7 +253,9 @@ def _count_warnings(found: int, options: DiarizeOptions) -> tuple[Warning_, ...]
     most = options.num_speakers or options.max_speakers or found
     if least <= found <= most:
         return ()
-    asked = str(least) if least == most else f"{least} to {most}"
+    asked = (
+        str(least) if options.num_speakers else f"at least {least}" if found < least else f"at most {most}"
+    )
     return (
         Warning_(
             code="speaker_limit",
