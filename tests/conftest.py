@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from recordings import WHY_ABSENT, shared_folder
 
 from pipeline.model_files import ModelFiles
 from schemas.errors import DownloadFailed
+
+
+@pytest.fixture(scope="session")
+def shared_audio() -> Path:
+    """The folder of real recordings with references; the test is skipped where it is absent."""
+    folder = shared_folder()
+    if folder is None:
+        pytest.skip(WHY_ABSENT)
+    return folder
 
 
 @pytest.fixture(scope="session")
