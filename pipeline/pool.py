@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import sys
 from typing import Any
@@ -22,10 +23,11 @@ class ModelPool:
 
         Raises what :func:`pipeline.backends.load` raises.
         """
-        key = (choice, options.model_dir, getattr(options, room))
+        asked = getattr(options, room)
+        key = (choice, options.model_dir, options.asr.threads)
         held = self._loaded.get(room)
         if held and held[0] == key:
-            return held[1]
+            return _with_options(held[1], asked)
         if held:
             del self._loaded[room], held
             _release()
@@ -42,6 +44,14 @@ class ModelPool:
         """Lets all backends go and gives their memory back."""
         self._loaded.clear()
         _release()
+
+
+def _with_options(backend: Any, asked: object) -> Any:
+    """The same weights with the request's options, where the backend keeps options."""
+    keeps = dataclasses.is_dataclass(backend) and any(
+        f.name == "options" for f in dataclasses.fields(backend)
+    )
+    return dataclasses.replace(backend, options=asked) if keeps else backend
 
 
 def _release() -> None:
