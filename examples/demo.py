@@ -1,7 +1,9 @@
-"""A meeting through the MCP server, as a client sees it: `make demo`, or `python examples/demo.py RECORDING`.
+"""A meeting through the MCP server, as a client sees it: `make demo`, or
+
+    python examples/demo.py [RECORDING [FOLDER]]
 
 Starts `python -m mcp_server`, talks to it over stdio with the MCP SDK's client, shows the transcript and how it
-was made, and leaves it as files in out/demo.
+was made, and leaves it as files in FOLDER (out/demo).
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +32,13 @@ from schemas.transcript import Segment
 ROOT = Path(__file__).resolve().parent.parent
 MEETING = ROOT / "tests" / "data" / "syn_en_meeting_a.opus"
 OUT = ROOT / "out" / "demo"
-FILES = {"json": "json", "srt": "srt", "vtt": "vtt", "text": "txt", "rttm": "rttm"}
+FORMATS = {"json": "json", "srt": "srt", "vtt": "vtt", "text": "txt", "rttm": "rttm"}
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 console = Console(highlight=False)
 
 
-async def main(recording: Path) -> None:
+async def main(recording: Path = MEETING, out: Path = OUT) -> None:
     """The whole session: a job, its progress, its transcript, its files."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as state:
@@ -48,9 +52,12 @@ async def main(recording: Path) -> None:
             console.print(f"[bold]{escape(recording.name)}[/] → MCP server, tool transcribe_diarized")
             result = await transcribed(client, recording)
             segments = await all_segments(client, result)
+            seconds = time.perf_counter() - started
             show_transcript(segments)
-            show_stages(result, time.perf_counter() - started)
-            await keep_files(client, result, recording.stem)
+            await show_words(client, result, segments)
+            show_stages(result, seconds)
+            show_warnings(result)
+            await keep_files(client, result, out, recording.stem)
 
 
 async def transcribed(client: Client, recording: Path) -> Result:
@@ -74,18 +81,32 @@ async def all_segments(client: Client, result: Result) -> list[Segment]:
     return segments
 
 
-async def keep_files(client: Client, result: Result, stem: str) -> None:
+async def show_words(client: Client, result: Result, segments: list[Segment]) -> None:
+    """The words of the first sentences with their times."""
+    end_s = segments[:3][-1].end if segments else 0.1
+    page = await call(
+        client, "get_transcript", transcript_id=result.transcript_id, end_s=end_s, include_words=True
+    )
+    heading("Word by word, the beginning")
+    for segment in page.segments or ():
+        words = (f"{word.word} [dim]{word.start:.2f}[/]" for word in segment.words if word.start is not None)
+        console.print("  " + " ".join(words))
+
+
+async def keep_files(client: Client, result: Result, out: Path, stem: str) -> None:
     """The transcript in every format, put together from the pieces that the server hands out."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    for name, extension in FILES.items():
+    heading("Files")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, extension in FORMATS.items():
         piece = await call(client, "get_transcript", transcript_id=result.transcript_id, format=name)
         text = piece.text or ""
         while piece.next_action is not None:
             piece = await call(client, piece.next_action.tool, **piece.next_action.arguments)
             text += piece.text or ""
-        path = OUT / f"{stem}.{extension}"
+        path = out / f"{stem}.{extension}"
         path.write_text(text, "utf-8")
-        console.print(f"  {path.relative_to(ROOT)}  [dim]{path.stat().st_size:,} bytes[/]")
+        shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        console.print(f"  {escape(str(shown))}  [dim]{path.stat().st_size:,} bytes[/]")
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> Result:
@@ -97,7 +118,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> Result:
 
 
 @contextmanager
-def bar():
+def bar() -> Iterator[Callable[[Result], None]]:
     """A function that shows a running job: a bar on a terminal, a line per stage elsewhere."""
     if not console.is_terminal:
         seen: set[str] = set()
@@ -129,27 +150,26 @@ def bar():
 
 
 def show_transcript(segments: list[Segment]) -> None:
-    """As it would be read: time, speaker, words; the speaker only where it changes."""
+    """As it would be read: who begins to speak when, and what they say until somebody else does."""
     colours: dict[str | None, str] = {}
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
-    last: str | None = ""
-    for segment in segments:
-        who = segment.speaker_name or segment.speaker or ""
-        colour = colours.setdefault(segment.speaker, COLOURS[len(colours) % len(COLOURS)])
-        label = f"[{colour}]{escape(who)}[/]" if segment.speaker != last else ""
-        table.add_row(clock(segment.start), label, escape(segment.text.strip()))
-        last = segment.speaker
+    for speaker, group in groupby(segments, key=lambda segment: segment.speaker):
+        turn = list(group)
+        colour = colours.setdefault(speaker, COLOURS[len(colours) % len(COLOURS)])
+        label = escape(turn[0].speaker_name or speaker or "")
+        said = " ".join(segment.text.strip() for segment in turn)
+        table.add_row(clock(turn[0].start), f"[{colour}]{label}[/]", escape(said))
     console.print()
     console.print(table)
-    console.print()
 
 
 def show_stages(result: Result, seconds: float) -> None:
     """Which backend, weights and device did each stage, and how long it took."""
-    table = Table(title="How it was made", title_justify="left", title_style="bold")
+    heading("How it was made")
+    table = Table()
     for column in ("stage", "backend", "model", "device"):
         table.add_column(column, overflow="fold")
     for column in ("seconds", "speed"):
@@ -159,16 +179,25 @@ def show_stages(result: Result, seconds: float) -> None:
         took = f"{report.seconds:.1f}" + (" (cached)" if report.cached else "")
         table.add_row(name, report.backend, report.model or "", report.device or "", took, speed)
     console.print(table)
-    duration = result.media.duration_s
-    facts = [
-        f"{clock(duration)} of {result.language} in {seconds:.1f} s, start of the server included",
-        f"{len(result.speakers or ())} speakers",
-        "speed is seconds of audio per second of work",
-    ]
-    console.print("; ".join(facts))
+    console.print(
+        f"{clock(result.media.duration_s)} of sound, language {result.language or 'unknown'}, "
+        f"{len(result.speakers or ())} speakers; {seconds:.1f} s in all, the server's start included. "
+        "Speed is seconds of sound per second of work."
+    )
+
+
+def show_warnings(result: Result) -> None:
+    """What was not done as it could be."""
+    if result.warnings:
+        heading("Warnings")
     for warning in result.warnings or ():
-        console.print(f"[yellow]{warning.code}[/]: {escape(warning.message)}")
+        console.print(f"  [yellow]{warning.code}[/]: {escape(warning.message)}")
+
+
+def heading(text: str) -> None:
+    """A line above a part."""
+    console.print(f"\n[bold]{text}[/]")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else MEETING))
+    asyncio.run(main(*(Path(argument).resolve() for argument in sys.argv[1:3])))

@@ -109,7 +109,7 @@ def _facts(transcript: Transcript, seconds: float) -> str:
 
 
 def _stage(report: StageReport) -> str:
-    what = " ".join(part for part in (report.backend, report.model, report.device) if part)
+    what = " ".join(part for part in dict.fromkeys((report.backend, report.model, report.device)) if part)
     speed = f" ({report.rtfx:.1f}x)" if report.rtfx else ""
     return f"{what}  {report.seconds:.1f} s{speed}" + (", from the cache" if report.cached else "")
 
