@@ -59,8 +59,8 @@ class Weights:
         self.specification = self._string()
         self.revision = self._number("I")
         self._arrays = dict(self._variable() for _ in range(self._number("I")))
-        aliases = [(self._string(), self._string()) for _ in range(self._number("I"))]
-        self._arrays.update({alias: self._arrays[name] for alias, name in aliases})
+        self._aliases = {self._string(): self._string() for _ in range(self._number("I"))}
+        self._arrays.update({alias: self._arrays[name] for alias, name in self._aliases.items()})
         if self._at != len(self._data):
             raise ValueError(f"it goes on after its end, at byte {self._at}")
 
@@ -109,7 +109,7 @@ class Weights:
         array = self[name]
         if array.dtype.kind == "f":
             return array
-        scale = self[f"{name}_scale"].astype(np.float32)
+        scale = self[f"{self._aliases.get(name, name)}_scale"].astype(np.float32)
         if scale.ndim == 1 and scale.size > 1:
             scale = scale.reshape(-1, *[1] * (array.ndim - 1))
         return array.astype(np.float32) / scale

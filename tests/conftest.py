@@ -1,7 +1,8 @@
-"""Fixtures that several rooms' tests share."""
+"""Options and fixtures that all tests share."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,20 @@ from recordings import WHY_ABSENT, shared_folder
 
 from pipeline.model_files import ModelFiles
 from schemas.errors import DownloadFailed
+
+os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before anything imports pyannote
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files anew, then read the diff"
+    )
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Path:
+    """The folder of recordings that come with the project."""
+    return Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +45,9 @@ def starter_weights() -> Callable[..., ModelFiles]:
     from pipeline import models
 
     def get(kind: str, name: str, format: str, **options: str) -> ModelFiles:
-        entry = models.entry_named(kind, name)
         try:
             if not models.is_here(kind, name, formats=(format,)):
-                models.pull(kind, entry.name)
+                models.pull(kind, name, formats=("ctranslate2",) if format == "mlx" else (format,))
             return models.find(kind, name, formats=(format,), required=True, **options)
         except DownloadFailed as error:
             pytest.skip(f"weights cannot be fetched: {error.message}")
