@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 _BLOCK_S = 0.5
-_LEAST_GAP_S = 0.1  # as FFmpeg's aresample (min_hard_comp): less is rounding of timestamps
+_LEAST_GAP_S = 0.1  # as FFmpeg's aresample (min_hard_comp): less is rounding or jitter of timestamps
+_TORN_GAP_S = 0.02  # behind damage: a lost frame
 _BACKWARD_S = 1.0  # a jump back by more begins a new stretch of timestamps
 _LONGEST_GAP_S = 3600.0  # where the header does not say how long the recording is
 _FAILURES_IN_A_ROW = 50
@@ -133,16 +134,20 @@ def _frames(media: Media, tally: Tally) -> Iterator[AudioFrame]:
 
 def _on_the_clock(frames: Iterable[AudioFrame], media: Media, tally: Tally) -> Iterator[AudioFrame | Silence]:
     """Frames as they come, with silences where the timestamps leave gaps."""
-    shift = -media.origin_s
+    shift, damaged, torn = -media.origin_s, 0, False
     for frame in frames:
         clock = tally.clock_s
+        torn |= tally.damaged > damaged or frame.pts is None
+        damaged = tally.damaged
         if frame.pts is not None and frame.time_base:
             gap = float(frame.pts * frame.time_base) + shift - clock
-            if _LEAST_GAP_S < gap <= _longest_gap(media, clock):
+            least = _TORN_GAP_S if torn else _LEAST_GAP_S
+            if least < gap <= _longest_gap(media, clock):
                 tally.clock_s = clock = clock + gap
                 yield Silence(clock)
-            elif gap > _LEAST_GAP_S or gap < -_BACKWARD_S:
+            elif gap > least or gap < -_BACKWARD_S:
                 shift -= gap
+            torn = False
         tally.clock_s = clock + frame.samples / frame.sample_rate
         yield frame
 

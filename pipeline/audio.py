@@ -129,7 +129,7 @@ def probe(
         _refuse_long(media.duration_s, options or AudioOptions())
         tally = Tally()
         if next(waveform_blocks(media, tally), None) is None:
-            raise _nothing_decoded(tally)
+            raise _nothing_decoded(tally, media.duration_s)
         codec = media.stream.codec_context
         return MediaInfo(
             format=media.container.format.name,
@@ -156,7 +156,11 @@ def _decode(
         blocks = _reported(waveform_blocks(media, tally, channel), media, options, tally, progress)
         samples, peak = _write(part, _within(blocks, options))
         if not samples:
-            raise _behind_the_end(options, tally.clock_s) if tally.clock_s else _nothing_decoded(tally)
+            raise (
+                _behind_the_end(options, tally.clock_s)
+                if tally.clock_s
+                else _nothing_decoded(tally, media.duration_s)
+            )
         scalable = media.stream.codec_context.name.startswith(_FLOAT_CODECS)
         return _Pass(samples, peak, scalable, tally, tuple(_warnings(media, options, tally)))
 
@@ -200,8 +204,8 @@ def _refuse_long(duration_s: float | None, options: AudioOptions, start_s: float
         )
 
 
-def _nothing_decoded(tally: Tally) -> MediaError:
-    if tally.packets or tally.damaged:
+def _nothing_decoded(tally: Tally, promised_s: float | None = None) -> MediaError:
+    if tally.packets or tally.damaged or promised_s:
         return MediaError(
             "none of the sound could be decoded: the file is damaged or breaks off",
             code="truncated_media",

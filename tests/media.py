@@ -63,7 +63,7 @@ def encode(path: Path, *tracks: Track, video_s: float = 0.0, format: str | None 
 def _audio_stream(container, track: Track):
     stream = container.add_stream(track.codec, rate=track.rate, layout=track.layout)
     if track.default is not None:
-        stream.disposition = "default" if track.default else 0
+        stream.disposition = int(track.default)  # AV_DISPOSITION_DEFAULT is 1
     if track.bit_rate:
         stream.bit_rate = track.bit_rate
     return stream
@@ -180,7 +180,7 @@ def common_encryption(path: Path, sound: np.ndarray) -> Path:
 
 def windows_media_drm(path: Path, sound: np.ndarray) -> Path:
     """A WMA whose header holds a Content Encryption object (in place of its list of codecs)."""
-    plain = encode(path.with_suffix(".plain.wma"), Track(sound, codec="wmav2"), format="asf")
+    plain = encode(path.with_suffix(".plain.wma"), Track(sound, codec="wmav2", bit_rate=48_000), format="asf")
     codec_list = bytes.fromhex("4052d1861d31d011a3a400a0c90348f6")
     return patched(path, plain, codec_list, bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,7 +55,7 @@ def check(chunks: list[Chunk], regions: list[SpeechRegion], limit_s: float) -> N
         assert len(NOISE.seconds(chunk.start, chunk.end)) <= limit_s * SAMPLE_RATE
         assert chunk.regions
         assert all(chunk.start <= r.start < r.end <= chunk.end for r in chunk.regions)
-    for before, after in zip(chunks, chunks[1:], strict=False):
+    for before, after in itertools.pairwise(chunks):
         assert samples(before.end) <= samples(after.start)
 
 
@@ -148,4 +150,4 @@ def test_windows_leave_a_short_chunk_as_it_is():
 def test_windows_cut_a_chunk_without_regions_too():
     parts = windows(Chunk(10.0, 90.0), NOISE)
     assert parts[0].start == 10.0 and parts[-1].end == 90.0
-    assert all(a.end == b.start for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(parts))
