@@ -24,6 +24,7 @@ import numpy as np
 from pipeline.model_files import (
     ModelFiles,
     locked,
+    private_folder,
     read_manifest,
     sha256_of,
     slug,
@@ -286,7 +287,7 @@ def _whole(folder: Path) -> bool:
 def _make(files: ModelFiles, folder: Path, compute_type: str) -> None:
     staging = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True, mode=0o700)
+    private_folder(staging)
     stored = convert(files.path, staging, compute_type)
     checksums = {name: sha256_of(staging / name) for name in ("weights.safetensors", "config.json")}
     write_manifest(staging, checksums, format="mlx", revision=files.revision, dtype=stored, name=files.name)

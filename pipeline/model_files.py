@@ -196,14 +196,19 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "--", name)
 
 
+def private_folder(folder: Path) -> Path:
+    """``folder``, made if need be together with what it lies in, for the owner only."""
+    for each in reversed((folder, *folder.parents)):
+        each.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
 @contextmanager
 def locked(root: Path, name: str) -> Iterator[None]:
     """One process at a time works on ``name`` under ``root``; others wait."""
     from filelock import FileLock
 
-    folder = root / "locks"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(folder / f"{slug(name)}.lock"):
+    with FileLock(private_folder(root / "locks") / f"{slug(name)}.lock"):
         yield
 
 

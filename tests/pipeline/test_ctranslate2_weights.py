@@ -269,7 +269,7 @@ def test_another_revision_or_precision_is_another_conversion(model, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "prompt"), [("base", ["en", "transcribe"]), ("tiny.en", [])])
-def test_converted_whisper_says_what_ctranslate2_says(starter_weights, name, prompt):
+def test_converted_whisper_says_what_ctranslate2_says(starter_weights, shipped, name, prompt):
     """Ten seconds of the shipped meeting: encoder output, tokens and their log probabilities, in float32."""
     import ctranslate2
 
@@ -284,7 +284,7 @@ def test_converted_whisper_says_what_ctranslate2_says(starter_weights, name, pro
         str(original.path), device="cpu", compute_type="float32", intra_threads=2
     )
     model = load_model(str(converted.path))
-    log_mel = _log_mel(10.0)
+    log_mel = _log_mel(shipped / "syn_en_meeting_a.opus", 10.0)
 
     theirs = np.array(reference.encode(_view(log_mel.T), to_cpu=True))  # (1, 1500, width)
     encoded = model.encoder(mx.array(log_mel[None]))
@@ -315,13 +315,12 @@ def test_converted_whisper_says_what_ctranslate2_says(starter_weights, name, pro
     assert np.abs(_log_softmax(ours) - _log_softmax(expected))[likely].max() < 2e-3
 
 
-def _log_mel(seconds: float) -> np.ndarray:
-    """The beginning of the shipped meeting as Whisper sees it, (3000, mels), padded with silence."""
+def _log_mel(recording: Path, seconds: float) -> np.ndarray:
+    """The beginning of a recording as Whisper sees it, (3000, mels), padded with silence."""
     from faster_whisper import decode_audio
     from faster_whisper.feature_extractor import FeatureExtractor
 
-    clip = Path(__file__).parents[1] / "data" / "syn_en_meeting_a.opus"
-    waveform = decode_audio(str(clip))[: round(seconds * 16_000)]
+    waveform = decode_audio(str(recording))[: round(seconds * 16_000)]
     return FeatureExtractor()(waveform, padding=480_000 - len(waveform))[:, :3000].T
 
 

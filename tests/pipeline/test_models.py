@@ -79,6 +79,10 @@ def _model_dir(machine):
     return machine.folder("dir/base", CTRANSLATE2)
 
 
+def _model_dir_hub(machine):
+    return machine.hub("Systran/faster-whisper-base", BASE_COMMIT, CTRANSLATE2, cache="dir")
+
+
 def _own(machine):
     return machine.own("whisper", "base", CTRANSLATE2, "ctranslate2")
 
@@ -91,15 +95,16 @@ def _hub(machine):
     ("there", "expected", "source"),
     [
         ((_model_dir, _own, _hub), _model_dir, "local"),
-        ((_own, _hub), _own, "starter"),
+        ((_own, _hub, _model_dir_hub), _own, "starter"),
+        ((_hub, _model_dir_hub), _model_dir_hub, "hub"),
         ((_hub,), _hub, "hub"),
     ],
-    ids=("folder of the user's", "own cache", "hub's cache"),
+    ids=("folder of the user's", "own cache", "hub's layout in the user's folder", "hub's cache"),
 )
 def test_the_first_place_that_holds_the_model_wins(machine, there, expected, source):
     paths = {place: place(machine) for place in there}
     files = whisper("base", model_dir="dir")
-    assert (machine.root / files.path, files.source) == (paths[expected], source)
+    assert (files.path, files.source) == (paths[expected], source)
 
 
 def test_a_path_is_taken_as_it_is(machine):
