@@ -17,8 +17,7 @@
     ├── StageFailed                     stage_failed, out_of_memory
     │   └── FailedToAlign               failed_to_align
     ├── OutputFailed                    output_failed
-    └── JobError                        worker_died, job_cancelled, job_interrupted, queue_full, store_failed,
-                                        internal_error
+    └── JobError                        worker_died, job_cancelled, queue_full, store_failed, internal_error
 """
 
 from __future__ import annotations
@@ -53,7 +52,6 @@ CODES: dict[str, str] = {
     "output_failed": "The result could not be written to the folder asked for.",
     "worker_died": "The process that runs the models ended unexpectedly.",
     "job_cancelled": "The job was cancelled.",
-    "job_interrupted": "The server stopped while the job was running.",
     "queue_full": "Too many jobs are waiting.",
     "store_failed": "The server's own database or folder cannot be read or written.",
     "internal_error": "A defect of this program.",
@@ -184,7 +182,6 @@ _CLASS_OF_CODE: dict[str, type[TranscriptionError]] = {
         (
             "worker_died",
             "job_cancelled",
-            "job_interrupted",
             "queue_full",
             "store_failed",
             "internal_error",

@@ -39,7 +39,6 @@ WARNINGS: dict[str, str] = {
     "non_finite_samples": "NaN or infinite samples were replaced by silence.",
     "no_speech": "No speech was found.",
     "language_uncertain": "The language was detected with a low probability.",
-    "language_unsupported": "The stage's model does not know the language.",
     "hallucination_removed": "Text that the guards took for invented (loops, text over silence) was left out.",
     "low_confidence": "Parts of the text were decoded with low confidence.",
     "words_interpolated": "Some words have estimated times.",

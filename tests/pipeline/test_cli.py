@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -431,3 +433,50 @@ def test_a_file_named_like_a_command_is_a_file(recordings: Path, engine) -> None
     (recordings / "doctor").write_bytes(b"RIFF")
     assert cli.main(["doctor", "-f", "srt"]) == cli.OK
     assert (recordings / "doctor.srt").exists()
+
+
+RECORDING = Path(__file__).parent.parent / "data" / "syn_en_meeting_a.opus"
+WITHOUT_MODELS = shlex.split(
+    "--vad_method energy --backend echo --align_backend even --diarize --diarize_backend one_speaker --end 20"
+)
+
+
+def test_a_recording_becomes_files_in_every_format_and_asking_again_takes_them_from_the_cache(
+    tmp_path: Path,
+) -> None:
+    for times in (1, 2):
+        done = command(
+            str(RECORDING),
+            "-o",
+            str(tmp_path / "out"),
+            *WITHOUT_MODELS,
+            WHISPERX_MLX_CACHE=str(tmp_path / "cache"),
+        )
+        assert done.returncode == cli.OK, done.stderr
+        assert done.stderr.count("from the cache") == (0 if times == 1 else 5)
+    names = {path.suffix for path in (tmp_path / "out").iterdir()}
+    assert names == {".txt", ".vtt", ".srt", ".tsv", ".json", ".rttm"}
+    found = json.loads((tmp_path / "out" / "syn_en_meeting_a.json").read_text("utf-8"))
+    assert found["media"]["path"] == str(RECORDING)
+    assert found["segments"][0]["speaker"] == "SPEAKER_00"
+    assert found["word_segments"]
+
+
+def test_ctrl_c_ends_the_command_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    argv = [str(RECORDING), "-o", str(tmp_path / "out"), "--print_progress", "True"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", *argv],
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "WHISPERX_MLX_CACHE": str(tmp_path / "cache")},
+    )
+    while "vad" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == cli.INTERRUPTED
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "cache" / "work").iterdir()) == []
