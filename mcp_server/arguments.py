@@ -13,7 +13,7 @@ from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from mcp_server.jobs import defect
+from mcp_server.defects import defect
 from mcp_server.results import failure
 from mcp_server.views import Format
 from schemas.errors import InvalidArgument, TranscriptionError

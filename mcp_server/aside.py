@@ -48,22 +48,23 @@ def check(path: str, identity: FileIdentity, options: Options) -> dict[str, Any]
 
 
 def _fingerprint(chosen: Any, options: Options) -> str:
-    from pipeline import backends
+    """Changes when other backends would be tried, when one of them changes, and when models come or go."""
+    from pipeline import backends, models
+    from pipeline.model_table import TABLE
 
-    names = [_identity(room, choice, options) for room in backends.ROOMS for choice in getattr(chosen, room)]
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-
-
-def _identity(room: str, choice: Any, options: Options) -> str:
-    from pipeline import backends
-
-    try:
-        here = options.model_copy(update={"allow_download": False})
-        return (
-            f"{room}/{choice.device}/{backends.identity(room, choice, backends.weights(room, choice, here))}"
+    tried = [
+        f"{room}:{backends.module(room, choice.backend).VERSION}:{choice}"
+        for room in backends.ROOMS
+        for choice in getattr(chosen, room)
+    ]
+    here = [
+        f"{entry.kind}:{entry.name}"
+        for entry in TABLE
+        if models.is_here(
+            entry.kind, entry.name, formats=models.FORMATS[entry.kind], model_dir=options.model_dir
         )
-    except TranscriptionError as error:
-        return f"{room}/{choice.device}/{choice.backend}:{error.code}"
+    ]
+    return hashlib.sha256("\n".join([*tried, *here]).encode()).hexdigest()[:16]
 
 
 def main() -> None:

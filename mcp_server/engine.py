@@ -20,6 +20,7 @@ from schemas.errors import from_dict
 
 _LONGEST_LINE = 1 << 20
 _LOG_LIMIT_BYTES = 2_000_000
+_SILENT_S = 2.0
 
 
 class WorkerProcess:
@@ -65,7 +66,10 @@ class WorkerProcess:
             yield json.loads(line)
 
     async def ended(self) -> str:
-        """Waits for the end of the process; returns it in words."""
+        """The end of the process in words. One that only went silent is killed."""
+        with anyio.move_on_after(_SILENT_S):
+            await self._process.wait()
+        self.kill()
         code = await self._process.wait()
         if code >= 0:
             return f"it ended with code {code}"

@@ -9,110 +9,25 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
 from anyio import to_thread
 
+from mcp_server.defects import defect
 from mcp_server.engine import WorkerProcess
+from mcp_server.job import Job, JobView, NewJob
 from mcp_server.settings import Settings
 from mcp_server.store import JobRecord, Store
 from schemas.errors import JobError, TranscriptionError, from_dict
-from schemas.jobs import JobRequest
 
 TICK_S = 2.0
 FOREIGN_POLL_S = 1.0
 KEPT_FINISHED = 32
-_RATE_WINDOW_S = 60.0
-_RATE_LEAST_S = 2.0
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """What is asked. ``key`` is the same for the same request; ``arguments`` are the tool's."""
-
-    key: str
-    request: JobRequest
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job as it is now. ``text``: the end of the text so far."""
-
-    record: JobRecord
-    text: str | None = None
-    eta_s: float | None = None
-
-
-class _Job:
-    """A job of this server."""
-
-    def __init__(self, new: NewJob, record: JobRecord, output: Path) -> None:
-        self.request, self.output, self.record = new.request, output, record
-        self.text: str | None = None
-        self.cancelling = False
-        self.heard = False
-        self.saving = anyio.Lock()
-        self.ended = anyio.Event()
-        self._changed = anyio.Event()
-        self._rate: deque[tuple[float, float]] = deque()
-
-    def update(self, **fields: Any) -> None:
-        """Changes the record and wakes everyone who waits for a change."""
-        self.record = self.record.model_copy(update=fields)
-        if not self.record.unfinished:
-            self.text = None
-            self.ended.set()
-        self._changed.set()
-        self._changed = anyio.Event()
-
-    def progress(self, event: dict[str, Any]) -> None:
-        """Takes over what the worker tells; the fraction never falls."""
-        self.heard = True
-        now, stage = time.time(), event["stage"]
-        waits = stage == "queued"
-        fraction = max(self.record.fraction, event["fraction"])
-        if stage != self.record.stage:
-            self._rate.clear()  # a stage from the cache takes no time and says nothing about the next one
-        self._measure(now, fraction)
-        self.text = event.get("text", self.text)
-        self.update(
-            status="queued" if waits else "running",
-            stage=stage,
-            fraction=fraction,
-            detail=event.get("detail"),
-            started_at=self.record.started_at or (None if waits else now),
-        )
-
-    async def changed(self, at_most_s: float) -> None:
-        """Waits for the next change."""
-        with anyio.move_on_after(at_most_s):
-            await self._changed.wait()
-
-    def view(self) -> JobView:
-        """As it is now."""
-        return JobView(self.record, self.text, self._eta())
-
-    def _measure(self, now: float, fraction: float) -> None:
-        self._rate.append((now, fraction))
-        while now - self._rate[0][0] > _RATE_WINDOW_S:
-            self._rate.popleft()
-
-    def _eta(self) -> float | None:
-        """Seconds left at the speed of the last minute; none while that says nothing."""
-        if not self._rate or self.record.status != "running":
-            return None
-        (begin, before), (_, fraction) = self._rate[0], self._rate[-1]
-        took, done = time.time() - begin, fraction - before
-        return (1.0 - fraction) * took / done if took >= _RATE_LEAST_S and done > 0 else None
 
 
 class JobManager:
@@ -120,9 +35,8 @@ class JobManager:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store, self._settings = store, settings
-        self._jobs: dict[str, _Job] = {}
-        self._waiting: deque[_Job] = deque()
-        self._current: _Job | None = None
+        self._jobs: dict[str, Job] = {}
+        self._waiting: deque[Job] = deque()
         self._worker: WorkerProcess | None = None
         self._wakeup: anyio.Event | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -225,7 +139,7 @@ class JobManager:
             await to_thread.run_sync(self._store.ask_to_cancel, job_id)
         return await self.wait(job_id, self._settings.cancel_grace_s + 2 * TICK_S)
 
-    async def _cancel_own(self, job: _Job) -> None:
+    async def _cancel_own(self, job: Job) -> None:
         if job.cancelling:
             return
         job.cancelling = True
@@ -236,13 +150,13 @@ class JobManager:
             await self._worker.send({"cancel": job.record.id})
             self._tasks.start_soon(self._kill_unless_ended, job, self._worker)
 
-    async def _kill_unless_ended(self, job: _Job, worker: WorkerProcess) -> None:
+    async def _kill_unless_ended(self, job: Job, worker: WorkerProcess) -> None:
         with anyio.move_on_after(self._settings.cancel_grace_s):
             await job.ended.wait()
         if not job.ended.is_set():
             worker.kill()
 
-    def _new(self, new: NewJob) -> _Job:
+    def _new(self, new: NewJob) -> Job:
         job_id = f"job_{secrets.token_hex(8)}"
         record = JobRecord(
             id=job_id,
@@ -252,7 +166,7 @@ class JobManager:
             owner=self._store.owner,
             created_at=time.time(),
         )
-        return _Job(new, record, self._settings.inbox / f"{job_id}.json")
+        return Job(new, record, self._settings.inbox / f"{job_id}.json")
 
     # the loop
 
@@ -260,15 +174,13 @@ class JobManager:
         try:
             while True:
                 job = await self._next()
-                self._current = job
                 await self._do(job)
-                self._current = None
                 self._forget_old()
         finally:
             if self._worker is not None:
                 await self._worker.destroy()
 
-    async def _next(self) -> _Job:
+    async def _next(self) -> Job:
         while not self._waiting:
             idle = self._settings.idle_s if self._worker is not None else None
             with anyio.move_on_after(idle) as scope:
@@ -286,7 +198,7 @@ class JobManager:
         if worker is not None:
             await worker.stop(self._settings.cancel_grace_s)
 
-    async def _do(self, job: _Job) -> None:
+    async def _do(self, job: Job) -> None:
         try:
             await self._run(job)
         except TranscriptionError as error:
@@ -297,29 +209,38 @@ class JobManager:
             with suppress(OSError):
                 job.output.unlink(missing_ok=True)
 
-    async def _fail(self, job: _Job, error: TranscriptionError) -> None:
+    async def _fail(self, job: Job, error: TranscriptionError) -> None:
         if error.code == "job_cancelled":
             await self._finish(job, status="cancelled")
         else:
             await self._finish(job, status="failed", error=error.to_dict())
 
-    async def _run(self, job: _Job) -> None:
-        """Raises the job's error. A warm worker that is found dead is replaced once without a word."""
-        warm = self._worker is not None
-        outcome = await self._attempt(job)
-        if outcome is None and warm and not job.heard:
-            outcome = await self._attempt(job)
-        if outcome is None:
-            raise await self._why_it_died(job)
+    async def _run(self, job: Job) -> None:
+        """Raises the job's error."""
+        outcome = await self._outcome(job)
         if outcome["event"] == "failed":
             raise from_dict(outcome["error"])
         transcript_id, _ = await to_thread.run_sync(self._store.keep, job.output, job.record.operation)
         await self._finish(job, status="completed", fraction=1.0, transcript_id=transcript_id)
 
-    async def _attempt(self, job: _Job) -> dict[str, Any] | None:
+    async def _outcome(self, job: Job) -> dict[str, Any]:
+        """The worker's last word on the job. A warm worker that is found dead is replaced without a word.
+
+        Raises the error of a job whose worker died.
+        """
+        while True:
+            warm = self._worker is not None
+            outcome = await self._attempt(job)
+            if outcome is not None:
+                return outcome
+            how = await self._bury_worker()
+            if not warm or job.heard or job.cancelling:
+                raise self._died(job, how)
+
+    async def _attempt(self, job: Job) -> dict[str, Any] | None:
         """The worker's last word on the job; none when it died."""
-        if self._worker is None or not self._worker.alive:
-            await self._replace_worker()
+        if self._worker is None:
+            await self._start_worker()
         if job.cancelling:
             raise JobError("The job was cancelled.", code="job_cancelled")
         command = {
@@ -338,10 +259,7 @@ class JobManager:
                 return event
         return None
 
-    async def _replace_worker(self) -> None:
-        if self._worker is not None:
-            await self._worker.destroy()
-            self._worker = None
+    async def _start_worker(self) -> None:
         try:
             self._worker = await WorkerProcess.start(self._settings)
         except OSError as error:
@@ -351,10 +269,14 @@ class JobManager:
                 hint="Run health_check.",
             ) from None
 
-    async def _why_it_died(self, job: _Job) -> TranscriptionError:
+    async def _bury_worker(self) -> str:
+        """Frees what is left of a worker that died; returns how it died, in words."""
         worker, self._worker = self._worker, None
         how = await worker.ended()
         await worker.destroy()
+        return how
+
+    def _died(self, job: Job, how: str) -> TranscriptionError:
         if job.cancelling:
             return JobError("The job was cancelled.", code="job_cancelled")
         return JobError(
@@ -365,7 +287,7 @@ class JobManager:
             retryable=True,
         )
 
-    async def _finish(self, job: _Job, **fields: Any) -> None:
+    async def _finish(self, job: Job, **fields: Any) -> None:
         """Writes the end down, then announces it. A store that fails turns success into ``store_failed``."""
         final = {"finished_at": time.time(), "detail": None, **fields}
         async with job.saving:
@@ -378,7 +300,7 @@ class JobManager:
 
     # writing down: one save of a job at a time, so that an older state never replaces a newer one
 
-    async def _save(self, job: _Job) -> bool:
+    async def _save(self, job: Job) -> bool:
         """Whether another server asked to cancel the job."""
         async with job.saving:
             return job.record.unfinished and await self._write(job.record)
@@ -402,16 +324,6 @@ class JobManager:
         ended = [job_id for job_id, job in self._jobs.items() if not job.record.unfinished]
         for job_id in ended[:-KEPT_FINISHED]:
             del self._jobs[job_id]
-
-
-def defect(error: Exception) -> TranscriptionError:
-    """An unexpected exception as a coded error; where it happened goes to stderr, its text nowhere."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    print(f"{type(error).__name__} in\n{frames}", file=sys.stderr, flush=True)
-    return JobError(
-        f"The server has a defect ({type(error).__name__}).",
-        hint="Try once more; the server's error output tells where it happened.",
-    )
 
 
 def _quietly(work: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mcp_types import CallToolResult, TextContent
 
-from mcp_server.jobs import JobView
+from mcp_server.job import JobView
 from mcp_server.store import JobRecord
 from mcp_server.views import Shown, clean, clock
 from schemas.errors import TranscriptionError
@@ -154,7 +154,8 @@ def _last_lines(result: Result) -> Iterator[str]:
     for file in result.files or ():
         yield f"file: {file.path} ({file.format})"
     if result.page and (result.segments or result.turns):
-        yield f"page: {result.page.returned} of {result.page.total_segments} segments"
+        what = "turns" if result.turns else "segments"
+        yield f"page: {result.page.returned} of {result.page.total_segments} {what}"
     if result.next_action:
         arguments = json.dumps(result.next_action.model_dump(mode="json")["arguments"], ensure_ascii=False)
         yield f"next: {result.next_action.tool} {arguments}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from mcp.server import MCPServer
@@ -13,10 +14,12 @@ from mcp_types import CallToolResult, ToolAnnotations
 from mcp_server import arguments as arg
 from mcp_server import health
 from mcp_server.arguments import Answer, StrictTool, introduce
+from mcp_server.results import failure
 from mcp_server.service import PAGE_CHARS, Service
 from mcp_server.settings import Settings
 from mcp_server.version import VERSION
 from mcp_server.views import Cursor, View, invalid_cursor
+from schemas.errors import InvalidArgument
 
 INSTRUCTIONS = """\
 Transcribes recordings on this computer: what was said, by whom, when. Nothing leaves the machine.
@@ -254,16 +257,28 @@ def _tools(tools: Tools) -> list[StrictTool]:
     ]
 
 
+class Server(MCPServer):
+    """As the SDK's, with an unknown tool refused like an unknown argument."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Context | None = None) -> Any:
+        names = [tool.name for tool in await self.list_tools()]
+        if name in names:
+            return await super().call_tool(name, arguments, context)
+        near = get_close_matches(name, names, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"The tools are: {', '.join(names)}."
+        return failure(InvalidArgument("There is no tool of that name.", hint=hint))
+
+
 def build(settings: Settings) -> tuple[MCPServer, Service]:
     """The server, and the service behind it for whoever has to end it in a hurry."""
     service = Service(settings)
 
     @asynccontextmanager
-    async def lifespan(_server: MCPServer) -> AsyncIterator[None]:
+    async def lifespan(_server: Any) -> AsyncIterator[None]:
         async with service.running():
             yield None
 
-    server = MCPServer(
+    server = Server(
         "whisperx-mlx-mcp",
         title="Meeting transcription",
         instructions=INSTRUCTIONS,

@@ -18,7 +18,8 @@ from mcp_types import CallToolResult
 from mcp_server import results
 from mcp_server.access import Access, CheckedFile
 from mcp_server.engine import ask_aside
-from mcp_server.jobs import JobManager, JobView, NewJob
+from mcp_server.job import JobView, NewJob
+from mcp_server.jobs import JobManager
 from mcp_server.settings import Settings
 from mcp_server.store import JobRecord, Store
 from mcp_server.views import Cursor, View, show

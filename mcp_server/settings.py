@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,11 +64,13 @@ class Settings:
 
 
 def child_environment() -> dict[str, str]:
-    """For the server's own child processes: this package is found wherever the server was started."""
-    root = str(Path(__file__).resolve().parent.parent)
-    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        "PYANNOTE_METRICS_ENABLED": "0",
-    }
+    """For the server's own child processes: this package is found wherever the server was started.
+
+    An installed package is found anyway, and site-packages on PYTHONPATH would come before the standard library.
+    """
+    environment = {**os.environ, "PYANNOTE_METRICS_ENABLED": "0"}
+    root = Path(__file__).resolve().parent.parent
+    if root not in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}:
+        paths = [str(root), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    return environment

@@ -215,14 +215,10 @@ class Worker:
 
 
 def coded(error: Exception) -> TranscriptionError:
-    """The error as the server may pass it on: never a library's own words, which may quote the recording.
-
-    The place of a defect goes to stderr, without the message for the same reason.
-    """
+    """The error as the server may pass it on: never a library's own words, which may quote the recording."""
     if isinstance(error, TranscriptionError):
         return error
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    print(f"worker: {type(error).__name__} in\n{frames}", file=sys.stderr, flush=True)
+    log_defect(error)
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
         return StageFailed(
             "The machine ran out of memory.",
@@ -234,6 +230,12 @@ def coded(error: Exception) -> TranscriptionError:
         f"The job failed because of a defect of this program ({type(error).__name__}).",
         hint="Try once more; health_check names the log file, which tells where it happened.",
     )
+
+
+def log_defect(error: BaseException) -> None:
+    """Where an unexpected exception happened, to stderr; not its message, which may quote the recording."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    print(f"{type(error).__name__} in\n{frames}", file=sys.stderr, flush=True)
 
 
 def write_result(path: Path, transcript: Transcript) -> None:

@@ -62,9 +62,9 @@ async def test_a_file_that_was_swapped_after_the_check_is_refused(real, recordin
 
 async def test_the_same_request_has_the_same_plan_and_another_backend_has_another(real, recording):
     path = recording()
-    first = await ask_aside(real, question(path, backend="echo"))
-    again = await ask_aside(real, question(path, backend="echo", language="de"))
-    other = await ask_aside(real, question(path, backend="faster_whisper"))
+    first = await ask_aside(real, question(path, diarize_backend="one_speaker"))
+    again = await ask_aside(real, question(path, diarize_backend="one_speaker", language="de"))
+    other = await ask_aside(real, question(path, diarize_backend="pyannote"))
     assert first["plan"] == again["plan"] != other["plan"]
 
 

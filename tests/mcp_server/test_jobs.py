@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from mcp_server.access import Access
-from mcp_server.jobs import JobManager, NewJob
+from mcp_server.job import NewJob
+from mcp_server.jobs import JobManager
 from mcp_server.store import Store
 from schemas.errors import JobError, NotFound
 from schemas.jobs import JobRequest

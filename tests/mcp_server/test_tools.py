@@ -10,8 +10,10 @@ from mcp import Client
 
 from mcp_server.server import INSTRUCTIONS, build
 from mcp_server.store import Store
+from schemas.diarization import SpeakerTurn
 from schemas.errors import CODES
 from schemas.jobs import Result
+from schemas.transcript import Media, Segment, Speaker, Transcript, Word
 
 pytestmark = pytest.mark.anyio
 
@@ -258,6 +260,12 @@ async def test_an_argument_of_another_tool_is_refused_with_that_tools_name(clien
     assert "transcribe_diarized" in refused["message"]
 
 
+async def test_an_unknown_tool_is_refused_with_the_nearest_one(client):
+    refused = error(await client.call_tool("transcribe_audio", {}))
+    assert refused["code"] == "invalid_argument"
+    assert "transcribe" in refused["hint"]
+
+
 async def test_lists_written_as_json_text_are_understood(client, recording):
     """Claude Desktop does this."""
     assert await transcribed(
@@ -342,6 +350,57 @@ async def test_a_cursor_with_other_wishes_or_of_another_transcript_is_refused(cl
     for arguments in ({"transcript_id": other}, {"transcript_id": first, "speaker": "SPEAKER_00"}):
         refused = error(await client.call_tool("get_transcript", {**arguments, "cursor": cursor}))
         assert refused["code"] == "invalid_cursor"
+
+
+def three_hours():
+    """2,700 segments of twelve words in two scripts, eight speakers."""
+    said = "yesterday we talked about “the budget” für das nächste 四半期 once more"
+    words = said.split(" ")
+    segments = tuple(
+        Segment(
+            id=i,
+            start=i * 4.0,
+            end=i * 4.0 + 3.9,
+            text=said,
+            speaker=f"SPEAKER_0{i % 8}",
+            words=tuple(
+                Word(word=word, start=i * 4 + k / 4, end=i * 4 + k / 4 + 0.2, score=0.987, timing="ctc")
+                for k, word in enumerate(words)
+            ),
+        )
+        for i in range(2700)
+    )
+    speakers = tuple(Speaker(id=f"SPEAKER_0{i}", speech_s=1350.0, segments=337) for i in range(8))
+    turns = tuple(SpeakerTurn(start=s.start, end=s.end, speaker=s.speaker) for s in segments)
+    media = Media(path="/Users/ana/Recordings/board meeting.m4a", duration_s=10800.0, sha256="ab" * 32)
+    return Transcript(media=media, language="en", segments=segments, speakers=speakers, turns=turns)
+
+
+@pytest.fixture
+async def long_transcript(client, settings):
+    """The id of three hours of meeting."""
+    (settings.inbox / "long.json").write_text(three_hours().model_dump_json(exclude_none=True))
+    store = Store(settings)
+    transcript_id, _ = await anyio.to_thread.run_sync(
+        store.keep, settings.inbox / "long.json", "transcribe_diarized"
+    )
+    store.close()
+    return transcript_id
+
+
+@pytest.mark.parametrize(
+    "view",
+    [{}, {"include_words": True}, {"speaker": "SPEAKER_03", "include_words": True}]
+    + [{"format": name} for name in ("text", "md", "srt", "vtt", "json", "rttm")],
+)
+async def test_no_result_of_three_hours_is_too_long_for_a_client(client, long_transcript, view):
+    """Both channels together; some clients cut at 50,000 characters."""
+    arguments = {"transcript_id": long_transcript, **view}
+    for _ in range(3):
+        result = await client.call_tool("get_transcript", arguments)
+        structured = json.dumps(body(result), ensure_ascii=False)
+        assert 10_000 < len(result.content[0].text) + len(structured) < 45_000
+        arguments = body(result)["next_action"]["arguments"]
 
 
 @pytest.mark.parametrize("name", ["text", "md", "srt", "vtt", "json", "rttm"])
