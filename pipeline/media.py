@@ -29,6 +29,7 @@ FORMATS = (
     "nistsphere,nsv,nut,nuv,ogg,oma,osq,pva,qcp,qoa,rm,rso,sbc,sds,shn,smjpeg,sol,sox,spdif,swf,tak,truehd,"
     "tta,ty,voc,w64,wav,webm,wsd,wtv,wv,wve,xa,xwma"
 )
+_PROTOCOLS = "none"  # no protocol has this name; an empty list would allow all
 
 _HEAD_BYTES = 4096
 _BUFFER_BYTES = 1 << 17
@@ -230,7 +231,7 @@ def _container(file: Any, head: bytes) -> Iterator[InputContainer]:
         container = av.open(
             _Nameless(file),
             mode="r",
-            container_options={"format_whitelist": FORMATS, "protocol_whitelist": "none"},
+            container_options={"format_whitelist": FORMATS, "protocol_whitelist": _PROTOCOLS},
             metadata_errors="replace",
             buffer_size=_BUFFER_BYTES,
             io_open=_refuse_other_files,
@@ -294,7 +295,7 @@ def _choose_track(container: InputContainer, head: bytes, size: int) -> Media:
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
-    duration_s = _duration(container, stream, size)
+    duration_s = _duration(container, size)
     return Media(
         container,
         stream,
@@ -323,15 +324,12 @@ def _protected() -> MediaError:
     )
 
 
-def _duration(container: InputContainer, stream: AudioStream, size: int) -> float | None:
+def _duration(container: InputContainer, size: int) -> float | None:
     """Seconds by the header, or none where it says nothing or more than so many bytes can hold."""
     if container.duration is None or container.duration <= 0:
         return None
     seconds = container.duration / 1_000_000
-    bits = size * 8
-    if stream.codec_context.name.startswith("pcm_") and stream.codec_context.bit_rate:
-        return min(seconds, bits / stream.codec_context.bit_rate)
-    return seconds if seconds * _LEAST_BITS_PER_S <= bits else None
+    return seconds if seconds * _LEAST_BITS_PER_S <= size * 8 else None
 
 
 def _is_a_guess(duration_s: float | None, stream: AudioStream, size: int) -> bool:

@@ -333,6 +333,14 @@ class TestLimit:
         recording = decoded(path, workdir)
         assert recording.duration_s == 4.0 and recording.warnings == ()
 
+    def test_a_header_that_promises_weeks_is_not_believed(self, tmp_path, workdir):
+        path = media.encode(tmp_path / "a.flac", Track(SOUND, codec="flac"))
+        data = bytearray(path.read_bytes())
+        data[21] |= 0x0F  # the 36 bits of STREAMINFO's number of samples
+        data[22:26] = b"\xff" * 4
+        path.write_bytes(data)
+        assert decoded(path, workdir).duration_s == 4.0
+
 
 class TestProgress:
     def test_progress_rises_to_the_end(self, tmp_path, workdir):

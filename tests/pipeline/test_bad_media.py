@@ -300,6 +300,8 @@ class TestPointers:
         port, seen = calls
         target = media.wav(tmp_path / "target.wav", SOUND)
         monkeypatch.setattr(opening, "_TEXTS", {})
+        monkeypatch.setattr(opening, "_PROTOCOLS", "file,http,tcp,udp,rtp")
+        monkeypatch.setattr(opening, "_refuse_other_files", None)
         for path in media.pointers(tmp_path, target, port):
             with pytest.raises(MediaError):
                 audio.open_recording(path, workdir=workdir)
