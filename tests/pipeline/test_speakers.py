@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.speakers import assign, speakers_of
@@ -236,6 +236,7 @@ lengths = st.sampled_from([0.1, 0.5, 2.0, 20.0])  # a long turn goes on under ma
 
 
 @given(st.lists(st.tuples(times, lengths, labels), max_size=12), times, st.floats(0, 1.5))
+@example([(0.0, 20.0, A), (1.0, 0.1, B), (2.0, 0.1, B), (3.0, 0.1, B)], 10.0, 0.3)
 def test_a_word_gets_the_speaker_that_going_through_all_turns_gives(rows, start, length):
     found = turns(*((a, a + b, speaker) for a, b, speaker in rows))
     (speaker,) = speakers(assign([segment(("w", start, start + length))], Diarization(turns=found)))
