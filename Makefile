@@ -1,7 +1,7 @@
 # `make demo` and `make test` each work alone on a fresh machine with Python 3.11 to 3.13, pip and make.
 # Everything goes into .venv; models go into the user's cache folder (WHISPERX_MLX_CACHE names another one).
 
-.PHONY: help demo test lint setup setup-dev weights requirements schemas clean
+.PHONY: help demo test lint setup setup-dev weights cuda12 cuda13 requirements schemas clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make lint   check style and schemas"
 	@echo "make setup  install everything that it takes to run, with starter models"
+	@echo "make cuda13 MLX for an NVIDIA GPU with a CUDA 13 driver (cuda12: with an older one)"
 	@echo "make clean  remove .venv and what was made here (models stay in the user's cache folder)"
 
 demo: setup
@@ -37,6 +38,11 @@ setup-dev: $(VENV)/.installed-dev
 
 weights: $(VENV)/.installed
 	@$(BIN)/whisperx-mlx models pull starter
+
+# MLX for an NVIDIA GPU (Linux); its library takes the place of the CPU's.
+cuda12 cuda13: setup
+	$(BIN)/python -m pip uninstall -q -y mlx-cpu
+	@$(call install,"mlx[$@]==$$($(BIN)/python -c 'from importlib.metadata import version as v; print(v("mlx"))')")
 
 # The environment: pip comes from the machine where Python has no ensurepip.
 $(VENV)/.created:
