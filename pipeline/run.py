@@ -16,6 +16,7 @@ from pipeline.source import Source
 from schemas.diarization import Diarization
 from schemas.errors import InvalidTranscript, JobError, TranscriptionError
 from schemas.jobs import JobRequest
+from schemas.options import Options
 from schemas.report import StageReport, Warning_
 from schemas.transcript import Media, Transcript
 
@@ -48,7 +49,7 @@ def run(
 
     Raises the errors of :mod:`schemas.errors`. What was finished before stays in the cache.
     """
-    options = request.options
+    options = _with_language_code(request.options)
     steps = _Steps(_stages_of(request), report or _silent)
     steps.report("audio", 0.0, None)
     given = _given(request, transcript)
@@ -174,6 +175,16 @@ def _given(request: JobRequest, transcript: Transcript | None) -> Transcript | N
     if transcript is None and request.operation == "align":
         raise InvalidTranscript("there is no transcript to align", hint="give segments or a transcript")
     return transcript
+
+
+def _with_language_code(options: Options) -> Options:
+    """``German`` as ``de``, once for all stages. Raises :class:`InvalidArgument` for an unknown language."""
+    from pipeline.asr._languages import normalise
+
+    if options.asr.language is None:
+        return options
+    asr = options.asr.model_copy(update={"language": normalise(options.asr.language)})
+    return options.model_copy(update={"asr": asr})
 
 
 def _stages_of(request: JobRequest) -> tuple[str, ...]:

@@ -462,6 +462,18 @@ def test_a_recording_becomes_files_in_every_format_and_asking_again_takes_them_f
     assert found["word_segments"]
 
 
+def test_a_language_by_name_is_written_as_its_code_and_an_unknown_one_is_refused_at_once(
+    tmp_path: Path,
+) -> None:
+    argv = [str(RECORDING), "-o", str(tmp_path / "out"), "-f", "json", *WITHOUT_MODELS]
+    env = {"WHISPERX_MLX_CACHE": str(tmp_path / "cache")}
+    assert command(*argv, "--language", "German", **env).returncode == cli.OK
+    assert json.loads((tmp_path / "out" / "syn_en_meeting_a.json").read_text("utf-8"))["language"] == "de"
+    done = command(*argv, "--language", "Klingon", **env)
+    assert done.returncode == cli.USAGE
+    assert "Klingon" in done.stderr
+
+
 def test_ctrl_c_ends_the_command_and_leaves_nothing_behind(tmp_path: Path) -> None:
     argv = [str(RECORDING), "-o", str(tmp_path / "out"), "--print_progress", "True"]
     process = subprocess.Popen(
