@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.media import Media
+from pipeline.media import LEAST_HZ, MOST_HZ, Media
 from pipeline.recording import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _frames(media: Media, tally: Tally) -> Iterator[AudioFrame]:
                 return
             continue
         for frame in frames:
-            if frame.samples and frame.sample_rate:
+            if frame.samples and LEAST_HZ <= frame.sample_rate <= MOST_HZ:
                 tally.frames += 1
                 yield frame
 
@@ -137,10 +137,11 @@ def _on_the_clock(frames: Iterable[AudioFrame], media: Media, tally: Tally) -> I
     shift, damaged, torn = -media.origin_s, 0, False
     for frame in frames:
         clock = tally.clock_s
-        torn |= tally.damaged > damaged or frame.pts is None
+        at = frame.time
+        torn |= at is None or tally.damaged > damaged
         damaged = tally.damaged
-        if frame.pts is not None and frame.time_base:
-            gap = float(frame.pts * frame.time_base) + shift - clock
+        if at is not None:
+            gap = at + shift - clock
             least = _TORN_GAP_S if torn else _LEAST_GAP_S
             if least < gap <= _longest_gap(media, clock):
                 tally.clock_s = clock = clock + gap

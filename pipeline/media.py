@@ -35,6 +35,7 @@ _HEAD_BYTES = 4096
 _BUFFER_BYTES = 1 << 17
 _DRM_TAGS = {"drms", "enca", "aavd"}  # FairPlay, Common Encryption, Audible
 _MOST_CHANNELS = 64
+LEAST_HZ, MOST_HZ = 1000, 1_000_000
 _LEAST_BITS_PER_S = 300  # sound compresses to no less; a header that promises longer lies
 
 # What a text file begins with when it lists recordings or shows a page, in lower case.
@@ -107,11 +108,6 @@ class Media:
     cut_short: bool
     duration_is_a_guess: bool
 
-    @property
-    def container_name(self) -> str:
-        """FFmpeg's name of the container's format."""
-        return self.container.format.name
-
 
 @contextmanager
 def open_media(path: str | os.PathLike[str], identity: FileIdentity | None = None) -> Iterator[Media]:
@@ -121,7 +117,7 @@ def open_media(path: str | os.PathLike[str], identity: FileIdentity | None = Non
     ``file_changed``) and :class:`MediaError` (``not_media``, ``no_audio_stream``, ``empty_audio``,
     ``truncated_media``, ``protected_media``).
     """
-    with _regular_file(os.fspath(path), identity) as file, _reading_errors():
+    with _regular_file(os.fspath(path), identity) as file, _coded_errors():
         size = os.fstat(file.fileno()).st_size
         head = file.read(_HEAD_BYTES)
         _refuse_by_content(head, size)
@@ -194,15 +190,19 @@ def _unreadable(error: BaseException) -> FileNotReadable:
 
 
 @contextmanager
-def _reading_errors() -> Iterator[None]:
-    """The operating system's errors come through FFmpeg unchanged; its own ones are OSErrors too."""
+def _coded_errors() -> Iterator[None]:
+    """FFmpeg passes the operating system's errors on unchanged; its own may be OSErrors too."""
     import av
 
     try:
         yield
+    except av.error.FFmpegError as error:
+        raise MediaError(
+            f"the sound cannot be decoded: {error.strerror}",
+            code="truncated_media",
+            hint="get the file again, or convert it to WAV or FLAC with another program",
+        ) from error
     except OSError as error:
-        if isinstance(error, av.error.FFmpegError):
-            raise
         raise _unreadable(error) from error
 
 
@@ -291,7 +291,7 @@ def _choose_track(container: InputContainer, head: bytes, size: int) -> Media:
     stream = next((s for s in tracks if s.disposition & s.disposition.default), tracks[0])
     if stream.codec_context.codec_tag in _DRM_TAGS or "enc_key_id" in stream.metadata:
         raise _protected()
-    _refuse_odd_channels(stream)
+    _refuse_odd_numbers(stream)
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
@@ -308,11 +308,13 @@ def _choose_track(container: InputContainer, head: bytes, size: int) -> Media:
     )
 
 
-def _refuse_odd_channels(stream: AudioStream) -> None:
-    if stream.codec_context.channels > _MOST_CHANNELS:
+def _refuse_odd_numbers(stream: AudioStream) -> None:
+    codec = stream.codec_context
+    odd_rate = codec.sample_rate and not LEAST_HZ <= codec.sample_rate <= MOST_HZ
+    if odd_rate or codec.channels > _MOST_CHANNELS:
         raise MediaError(
-            f"the header claims {stream.codec_context.channels} channels, which no recorder writes: it is damaged",
-            hint="get the file again, or repair it",
+            f"the header claims {codec.channels} channels at {codec.sample_rate} Hz, which no recorder writes",
+            hint="the header is damaged: get the file again, or repair it",
         )
 
 

@@ -100,6 +100,8 @@ BROKEN = {
     "WAV without samples": (lambda f: media.wav(f / "a.wav", np.zeros(0)), "empty_audio"),
     "WAV with no channels": (lambda f: media.wav(f / "a.wav", SOUND, channels=0), "truncated_media"),
     "WAV with 255 channels": (lambda f: media.wav(f / "a.wav", SOUND, channels=255), "not_media"),
+    "WAV at 1 Hz": (lambda f: media.wav(f / "a.wav", SOUND, header_rate=1), "not_media"),
+    "WAV at 2 GHz": (lambda f: media.wav(f / "a.wav", SOUND, header_rate=2_000_000_000), "not_media"),
     "WAV at 0 Hz": (lambda f: media.wav(f / "a.wav", SOUND, header_rate=0), "truncated_media"),
     "FLAC that breaks off": (flac_header, "truncated_media"),
     "FLAC without a whole frame": (undecodable_flac, "truncated_media"),
