@@ -99,7 +99,10 @@ def _asr(machine: Machine, options: Options) -> tuple[Choice, ...]:
             for device in _asked_device(asked.device, devices)
         )
 
-    order = ("mlx_whisper", "faster_whisper") if machine.mlx_on_gpu else ("faster_whisper", "mlx_whisper")
+    if machine.mlx_on_gpu:
+        order = ("mlx", "mlx_whisper", "faster_whisper")
+    else:
+        order = ("faster_whisper", "mlx", "mlx_whisper")
     return _candidates(machine, "asr", asked.backend, order, ways)
 
 

@@ -15,11 +15,11 @@ from schemas._frozen import Frozen
 Operation = Literal["transcribe", "align", "diarize", "transcribe_diarized"]
 Task = Literal["transcribe", "translate"]
 VadMethod = Literal["auto", "silero", "pyannote", "energy"]
-AsrBackend = Literal["auto", "faster_whisper", "mlx_whisper", "echo"]
+AsrBackend = Literal["auto", "mlx", "faster_whisper", "mlx_whisper", "echo"]
 AlignBackend = Literal["auto", "whisperx", "cross_attention", "even"]
 DiarizeBackend = Literal["auto", "pyannote", "one_speaker"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-ComputeType = Literal["auto", "float32", "float16", "bfloat16", "int8"]
+ComputeType = Literal["auto", "float32", "float16", "bfloat16", "int8", "int4"]
 
 OPERATIONS: tuple[str, ...] = get_args(Operation)
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import mlx.core as mx
 
-from pipeline.whisper_mlx.decoding import Choice, Hypothesis, Strategy, Track
+from pipeline.whisper_mlx.decoding import Choice, Strategy, Track
 from pipeline.whisper_mlx.kv_cache import SelfCache, WindowCross
 from pipeline.whisper_mlx.model import Model
 from pipeline.whisper_mlx.timestamp_rules import History, Rules
@@ -24,10 +24,9 @@ from pipeline.whisper_mlx.tokens import Prompt
 class Job:
     """A window to decode: which one, what it starts from, its cross-attention keys and values."""
 
-    index: int
+    key: int
     prompt: Prompt
     cross: WindowCross
-    seed: int = 0
 
 
 @dataclass
@@ -41,14 +40,11 @@ class Row:
     steps: int = 0
     done: bool = False
 
-    @property
-    def best(self) -> Hypothesis:
-        """What was decoded."""
-        return self.track.best()
-
 
 class Source(Protocol):
-    """Where a batch takes its jobs from."""
+    """Where a batch takes its jobs from. Once it is ``stopped`` the batch ends at the next step."""
+
+    stopped: bool
 
     def take(self, count: int) -> list[Job]:
         """At most ``count`` jobs, fewer only at the end."""
@@ -118,7 +114,7 @@ class Batch:
     def run(self, source: Source) -> Iterator[Row]:
         """Every job of the source as a finished row, in the order in which they finish."""
         self._start(source.take(self.slots))
-        while self.rows:
+        while self.rows and not source.stopped:
             self._step()
             finished = self._read()
             yield from finished
@@ -199,7 +195,7 @@ class Batch:
         noise = []
         for row in rows:
             row.steps += 1
-            key = mx.random.key((row.job.seed * 1_000_003 + row.steps) % 2**32)
+            key = mx.random.key((row.job.key * 1_000_003 + row.steps) % 2**32)
             noise.append(mx.random.gumbel((self.strategy.width, self.model.dims.n_vocab), key=key))
         return [mx.stack(noise)]
 

@@ -53,8 +53,8 @@ class Track(Protocol):
         """Take a step's report for this slot, as lists; true when the window is done."""
         ...
 
-    def best(self) -> Hypothesis:
-        """The answer."""
+    def best(self, among: slice = slice(None)) -> Hypothesis:
+        """The answer, among all hypotheses or some."""
         ...
 
 
@@ -173,9 +173,9 @@ class IndependentTrack:
             if hypothesis.ended:
                 continue
             hypothesis.logprob += logprob
-            hypothesis.ended = token == self.eot or len(hypothesis.tokens) >= self.limit
-            if not hypothesis.ended:
+            if token != self.eot:
                 hypothesis.tokens.append(token)
+            hypothesis.ended = token == self.eot or len(hypothesis.tokens) >= self.limit
         return all(hypothesis.ended for hypothesis in self.hypotheses)
 
     def best(self, among: slice = slice(None)) -> Hypothesis:
@@ -207,6 +207,6 @@ class BeamTrack:
         self.live = live
         return len(self.finished) >= self.wanted or len(live[0].tokens) >= self.limit
 
-    def best(self) -> Hypothesis:
+    def best(self, among: slice = slice(None)) -> Hypothesis:
         spare = max(0, self.wanted - len(self.finished))
-        return max(self.finished + self.live[:spare], key=lambda h: h.rank(self.length_penalty))
+        return max((self.finished + self.live[:spare])[among], key=lambda h: h.rank(self.length_penalty))

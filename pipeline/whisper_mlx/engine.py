@@ -1,38 +1,77 @@
-"""Windows in, tokens out: encoding ahead of need, batches, fallback, lanes.
+"""Windows in, tokens out, on one accelerator or on all cores.
 
-A lane is a thread with an MLX stream of its own that encodes and decodes whole windows. A GPU has one; a CPU has
-one a core, with one BLAS thread each, because MLX runs the operations of a stream one after the other.
+A lane encodes and decodes whole windows on an MLX stream of its own. A GPU has one lane; a CPU has one a core,
+each a thread with one BLAS thread, because MLX runs the operations of a stream one after the other.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
 
 import mlx.core as mx
 import numpy as np
 
-from pipeline.whisper_mlx.batch import Batch, Job, Row
-from pipeline.whisper_mlx.decoding import Beam, Greedy, Sample, Strategy
-from pipeline.whisper_mlx.fallback import Thresholds, compression_ratio
+from pipeline.asr._decoding import compression_ratio
 from pipeline.whisper_mlx.kv_cache import WindowCross
 from pipeline.whisper_mlx.language import language_probabilities
 from pipeline.whisper_mlx.model import Model
-from pipeline.whisper_mlx.timestamp_rules import Rules
 from pipeline.whisper_mlx.tokens import Tokens
+from schemas.errors import StageFailed
 
-SAMPLES_AT_ONCE = 5
+_NO_MEMORY = ("out of memory", "malloc", "unable to allocate", "failed to allocate")
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of at most 30 s; ``log_mel`` computes its (frames, n_mels)."""
+    """A stretch of at most 30 s; ``log_mel`` computes its (frames, n_mels). ``key`` is its own in a run."""
 
-    index: int
+    key: int
     log_mel: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class WindowText:
+    """What a window says: text and timestamp tokens; log probability per token."""
+
+    key: int
+    language: str
+    tokens: tuple[int, ...]
+    text: str
+    avg_logprob: float
+    no_speech_prob: float
+    temperature: float
+
+    @cached_property
+    def compression_ratio(self) -> float:
+        """Bytes over compressed bytes: high where words repeat."""
+        return compression_ratio(self.text)
+
+
+class WindowSource(Protocol):
+    """Where windows come from. It may be asked again after it had none."""
+
+    def take(self, count: int) -> list[Window]:
+        """At most ``count`` windows."""
+        ...
+
+
+class Fallback(Protocol):
+    """When a window is decoded again; see :class:`pipeline.asr._decoding.Fallback`."""
+
+    temperatures: tuple[float, ...]
+
+    def fails(self, decoded: Any) -> bool:
+        """Whether a :class:`WindowText` is not to be trusted."""
+        ...
+
+    def best(self, tried: Sequence[Any]) -> Any:
+        """The answer, out of one or more attempts."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,32 +79,15 @@ class Task:
     """How windows are decoded. ``language`` none: each window in its own. ``before``: text tokens of a prompt."""
 
     language: str | None
+    fallback: Fallback
     task: str = "transcribe"
-    timestamps: bool = False
+    timestamps: bool = True
     beam_size: int = 1
     patience: float = 1.0
     length_penalty: float = 1.0
-    best_of: int = 1
-    temperatures: tuple[float, ...] = (0.0,)
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    best_of: int = 5
     suppressed: tuple[int, ...] = ()
     before: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class WindowText:
-    """What a window says. ``tokens``: text and timestamps. ``failed``: every temperature missed a threshold."""
-
-    index: int
-    language: str
-    tokens: tuple[int, ...]
-    text: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
-    temperature: float
-    failed: bool
-    silence: bool
 
 
 class Engine:
@@ -78,197 +100,104 @@ class Engine:
         self.lanes = lanes
         self.encode_batch = encode_batch
 
-    def languages(self, windows: Iterable[Window]) -> list[dict[str, float]]:
+    def languages(self, log_mels: Sequence[np.ndarray]) -> list[dict[str, float]]:
         """Probability of each language, for each window."""
-        found = []
-        for group in _groups(windows, self.encode_batch):
-            found += language_probabilities(self.model, self.tokens, self.encode(group))
+        found: list[dict[str, float]] = []
+        for start in range(0, len(log_mels), self.encode_batch):
+            windows = self.encode(log_mels[start : start + self.encode_batch])
+            found += language_probabilities(self.model, self.tokens, windows)
         return found
 
-    def encode(self, windows: list[Window]) -> list[WindowCross]:
+    def encode(self, log_mels: Sequence[np.ndarray]) -> list[WindowCross]:
         """Cross-attention keys and values of windows, launched and not waited for."""
-        cross = self.model.encode(mx.array(np.stack([window.log_mel() for window in windows])))
+        cross = self.model.encode(mx.array(np.stack(log_mels)))
         mx.async_eval(cross)
         return cross
 
-    def run(self, windows: Iterable[Window], task: Task) -> Iterator[WindowText]:
-        """Every window's text, as soon as it is there, in any order."""
-        shared = _Shared(iter(windows))
+    def run(self, source: WindowSource, task: Task) -> Iterator[WindowText]:
+        """Every window's text, as soon as it is there, in any order.
+
+        When memory runs out, half as many windows are decoded at once from then on. Raises
+        :class:`StageFailed` (``out_of_memory``) when not even one fits.
+        """
+        shared = SharedSource(source)
+        worked = True
+        while worked:  # what was decoded may have brought new windows
+            worked = False
+            try:
+                for said in self._round(shared, task):
+                    worked = True
+                    shared.done(said.key)
+                    yield said
+            except (RuntimeError, MemoryError) as error:
+                self._back_off(error)
+                shared.give_back()
+                worked = True
+
+    def _round(self, shared: SharedSource, task: Task) -> Iterator[WindowText]:
+        from pipeline.whisper_mlx.lane import Lane
+
         if self.lanes == 1:
-            yield from _Lane(self, task, shared, self.slots).run()
-            return
-        yield from _in_threads(
-            [_Lane(self, task, shared, -(-self.slots // self.lanes)) for _ in range(self.lanes)]
-        )
+            return Lane(self, task, shared, self.slots).run()
+        slots = max(1, self.slots // self.lanes)
+        return _in_threads([Lane(self, task, shared, slots) for _ in range(self.lanes)], shared)
+
+    def _back_off(self, error: BaseException) -> None:
+        if not any(sign in str(error).lower() for sign in _NO_MEMORY) and not isinstance(error, MemoryError):
+            raise error
+        mx.clear_cache()
+        if self.slots == 1:
+            raise StageFailed(
+                "the Whisper model and one window do not fit into the memory of this device",
+                code="out_of_memory",
+                hint="choose a smaller or a quantized model, or close other programs",
+            ) from error
+        self.slots = self.slots // 2
+        self.lanes = min(self.lanes, self.slots)
+        self.encode_batch = min(self.encode_batch, self.slots)
 
 
-class _Shared:
-    """An iterator that several lanes draw from."""
+class SharedSource:
+    """A source that several lanes draw from, and that takes back what they did not finish."""
 
-    def __init__(self, windows: Iterator[Window]) -> None:
-        self.windows = windows
-        self.lock = threading.Lock()
+    def __init__(self, source: WindowSource) -> None:
         self.stopped = False
+        self._source = source
+        self._lock = threading.Lock()
+        self._out: dict[int, Window] = {}
+        self._returned: list[Window] = []
 
     def take(self, count: int) -> list[Window]:
-        with self.lock:
-            return [] if self.stopped else list(islice(self.windows, count))
+        """At most ``count`` windows; none once the run was stopped."""
+        with self._lock:
+            if self.stopped:
+                return []
+            taken, self._returned = self._returned[:count], self._returned[count:]
+            taken += self._source.take(count - len(taken))
+            self._out.update((window.key, window) for window in taken)
+            return taken
+
+    def done(self, key: int) -> None:
+        """A window's text was handed out."""
+        with self._lock:
+            self._out.pop(key, None)
+
+    def give_back(self) -> None:
+        """Start again with all windows that are not done."""
+        with self._lock:
+            self._returned = list(self._out.values())
+            self._out.clear()
+            self.stopped = False
 
 
-class _Lane:
-    """Encodes and decodes the windows that it draws."""
-
-    def __init__(self, engine: Engine, task: Task, shared: _Shared, slots: int) -> None:
-        self.engine = engine
-        self.task = task
-        self.shared = shared
-        self.slots = slots
-        self.staged: list[Job] = []
-        self.language: dict[int, str] = {}
-        tokens, kernels = engine.tokens, engine.model.kernels
-        self.rules = Rules(tokens, kernels, task.suppressed, timestamps=task.timestamps)
-
-    def run(self) -> Iterator[WindowText]:
-        """Every window of this lane; those that fail go through the hotter temperatures at the end."""
-        cold = [t for t in self.task.temperatures if t == 0.0]
-        hot = [t for t in self.task.temperatures if t > 0.0]
-        failed: list[tuple[Job, WindowText]] = []
-        first = self._first_strategy() if cold else self._sampling(hot[:1])
-        for row in self._batch(first).run(self):
-            said = self._text(row, 0.0 if cold else hot[0])
-            if said.failed and (hot if cold else hot[1:]):
-                failed.append((self._again(row.job, len(failed)), said))
-            else:
-                yield said
-        yield from self._hotter(failed, hot if cold else hot[1:])
-
-    def take(self, count: int) -> list[Job]:
-        """Jobs for the batch, encoded; see :class:`pipeline.whisper_mlx.batch.Source`."""
-        while len(self.staged) < count:
-            windows = self.shared.take(self.engine.encode_batch)
-            if not windows:
-                break
-            self.staged += self._jobs(windows)
-        taken, self.staged = self.staged[:count], self.staged[count:]
-        return taken
-
-    def _jobs(self, windows: list[Window]) -> list[Job]:
-        task, tokens = self.task, self.engine.tokens
-        crosses = self.engine.encode(windows)
-        languages = [task.language] * len(windows)
-        if task.language is None:
-            found = language_probabilities(self.engine.model, tokens, crosses)
-            languages = [max(p, key=p.__getitem__) for p in found]
-        jobs = []
-        for window, cross, language in zip(windows, crosses, languages, strict=True):
-            self.language[window.index] = language
-            prompt = tokens.prompt(language, task.task, task.timestamps, task.before)
-            jobs.append(Job(window.index, prompt, cross, seed=window.index))
-        return jobs
-
-    def _batch(self, strategy: Strategy) -> Batch:
-        return Batch(self.engine.model, self.rules, strategy, self.slots, self.engine.tokens.no_speech)
-
-    def _first_strategy(self) -> Strategy:
-        kernels, task = self.engine.model.kernels, self.task
-        if task.beam_size == 1:
-            return Greedy(kernels)
-        return Beam(kernels, self.engine.tokens.eot, task.beam_size, task.patience, task.length_penalty)
-
-    def _sampling(self, temperatures: list[float]) -> Sample:
-        spread = tuple(t for t in temperatures for _ in range(self.task.best_of))
-        return Sample(self.engine.model.kernels, spread, self.task.length_penalty)
-
-    def _again(self, job: Job, kept: int) -> Job:
-        return job if kept < self.slots else replace(job, cross=None)
-
-    def _hotter(self, failed: list[tuple[Job, WindowText]], hot: list[float]) -> Iterator[WindowText]:
-        """Failed windows over their kept keys and values, hotter and hotter."""
-        at_once = max(1, SAMPLES_AT_ONCE // self.task.best_of)
-        while failed and hot:
-            group, hot = hot[:at_once], hot[at_once:]
-            last = {job.index: said for job, said in failed}
-            again: list[tuple[Job, WindowText]] = []
-            for row in self._batch(self._sampling(group)).run(_Jobs([job for job, _ in failed])):
-                said = self._coolest(row, group)
-                if said.failed and hot:
-                    again.append((row.job, said))
-                else:
-                    yield said if not said.failed else _least_bad(last[said.index], said)
-            failed = again
-        yield from (said for _, said in failed)
-
-    def _coolest(self, row: Row, group: list[float]) -> WindowText:
-        """The answer of the coolest temperature that passes, else of the hottest."""
-        said = None
-        for i, temperature in enumerate(group):
-            part = slice(i * self.task.best_of, (i + 1) * self.task.best_of)
-            said = self._text(row, temperature, row.track.best(part))
-            if not said.failed:
-                break
-        assert said is not None
-        return said
-
-    def _text(self, row: Row, temperature: float, hypothesis=None) -> WindowText:
-        hypothesis = hypothesis or row.track.best()
-        text = self.engine.tokens.decode(hypothesis.tokens).strip()
-        thresholds, logprob = self.task.thresholds, hypothesis.avg_logprob
-        return WindowText(
-            row.job.index,
-            self.language[row.job.index],
-            tuple(hypothesis.tokens),
-            text,
-            logprob,
-            row.no_speech_prob,
-            compression_ratio(text),
-            temperature,
-            thresholds.fails(text, logprob, row.no_speech_prob),
-            thresholds.is_silence(logprob, row.no_speech_prob),
-        )
-
-
-class _Jobs:
-    """Jobs that are there already."""
-
-    def __init__(self, jobs: list[Job]) -> None:
-        self.jobs = jobs
-
-    def take(self, count: int) -> list[Job]:
-        taken, self.jobs = self.jobs[:count], self.jobs[count:]
-        return taken
-
-
-def _least_bad(*said: WindowText) -> WindowText:
-    """Of answers that all failed, the one that the model believes most."""
-    return max(said, key=lambda text: text.avg_logprob)
-
-
-def _groups(items: Iterable[Window], size: int) -> Iterator[list[Window]]:
-    iterator = iter(items)
-    while group := list(islice(iterator, size)):
-        yield group
-
-
-def _in_threads(lanes: list[_Lane]) -> Iterator[WindowText]:
+def _in_threads(lanes: Sequence[Any], shared: SharedSource) -> Iterator[WindowText]:
     """The lanes' texts as they come. An error in a lane stops the others and is raised here."""
     out: queue.Queue[WindowText | BaseException | None] = queue.Queue()
-
-    def work(lane: _Lane) -> None:
-        try:
-            with mx.stream(mx.new_stream(mx.cpu)):
-                for said in lane.run():
-                    out.put(said)
-            out.put(None)
-        except BaseException as error:
-            out.put(error)
-        finally:
-            mx.clear_streams()
-
-    threads = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in lanes]
+    threads = [threading.Thread(target=_work, args=(lane, out), daemon=True) for lane in lanes]
     for thread in threads:
         thread.start()
+    running = len(threads)
     try:
-        running = len(threads)
         while running:
             item = out.get()
             if isinstance(item, BaseException):
@@ -278,6 +207,18 @@ def _in_threads(lanes: list[_Lane]) -> Iterator[WindowText]:
             else:
                 yield item
     finally:
-        lanes[0].shared.stopped = True
+        shared.stopped = running > 0
         for thread in threads:
             thread.join()
+
+
+def _work(lane: Any, out: queue.Queue) -> None:
+    try:
+        with mx.stream(mx.new_stream(mx.cpu)):
+            for said in lane.run():
+                out.put(said)
+        out.put(None)
+    except BaseException as error:
+        out.put(error)
+    finally:
+        mx.clear_streams()

@@ -26,8 +26,8 @@ def ways(choices):
     ("machine", "first"),
     [
         (LAPTOP, ("faster_whisper", "cpu", "int8")),
-        (MAC, ("mlx_whisper", "metal", "float16")),
-        (SERVER, ("mlx_whisper", "cuda", "float16")),
+        (MAC, ("mlx", "metal", "float16")),
+        (SERVER, ("mlx", "cuda", "float16")),
         (SERVER_MLX_CPU, ("faster_whisper", "cuda", "float16")),
     ],
 )
