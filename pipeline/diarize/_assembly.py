@@ -6,8 +6,11 @@ Interspeech 2023, and Landini et al., "Bayesian HMM clustering of x-vector seque
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -78,8 +81,8 @@ def is_within(part: str) -> bool:
     return part.startswith(WITHIN)
 
 
-def assemble(recipe: Recipe, folder: Path, elsewhere: Mapping[str, Path], device: str) -> Any:
-    """The pipeline on ``device``, with the embedding's trunk shared among the speakers of a window.
+def assemble(recipe: Recipe, folder: Path, elsewhere: Mapping[str, Path]) -> Any:
+    """The pipeline on the CPU, with the embedding's trunk shared among the speakers of a window.
 
     ``folder`` is the pipeline's own; parts that do not lie in it are in ``elsewhere`` by their kind.
     Raises :class:`ModelNotFound` (``model_damaged``) for weights that cannot be used.
@@ -102,11 +105,12 @@ def assemble(recipe: Recipe, folder: Path, elsewhere: Mapping[str, Path], device
         clustering=recipe.clustering,
         plda=_plda(paths.get("plda")),
         segmentation_batch_size=32,
-        embedding_batch_size=_windows_at_once(device) * len(segmentation.specifications.classes),
     )
     pipeline.instantiate(dict(recipe.parameters))
+    if recipe.clustering == "AgglomerativeClustering":
+        pipeline.clustering.cluster = _without_prints(pipeline.clustering.cluster)
     _share_trunk(pipeline, embedding, pipeline._embedding if pyannotes_own else embedding)
-    move(pipeline, device)
+    move(pipeline, "cpu")
     return pipeline
 
 
@@ -119,17 +123,28 @@ def _share_trunk(pipeline: Any, network: Any, facts: Any) -> None:
     pipeline._embedding = shared
 
 
+def _without_prints(function: Callable) -> Callable:
+    """Clustering prints when it cannot make the clusters asked for; callers compare the count themselves."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with redirect_stdout(io.StringIO()):
+            return function(*args, **kwargs)
+
+    return call
+
+
 def move(pipeline: Any, device: str) -> None:
-    """Both networks of the pipeline to ``device``."""
+    """Both networks of the pipeline to ``device``.
+
+    A GPU wants large batches; a CPU is fastest while a layer's output stays in its cache.
+    """
     import torch
 
     pipeline.to(torch.device(device))
     pipeline._embedding.to(torch.device(device))
-
-
-def _windows_at_once(device: str) -> int:
-    """Windows per batch of embeddings. A CPU is fastest while a layer's output stays in its cache."""
-    return 4 if device == "cpu" else 32
+    speakers = len(pipeline._segmentation.model.specifications.classes)
+    pipeline.embedding_batch_size = (4 if device == "cpu" else 32) * speakers
 
 
 def _plda(folder: Path | None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,16 @@ def loudest_clip(recording: Recording) -> np.ndarray:
     return max(blocks, key=lambda block: float(np.square(block, dtype=np.float64).sum()))
 
 
-def difference(run: Callable[[str, Any], tuple[np.ndarray, np.ndarray]], device: str) -> str | None:
-    """What differs between ``run(device)`` and ``run("cpu")``, in words; none where they agree.
+@dataclass(frozen=True)
+class Check:
+    """``difference`` in words, none where there is none; not ``conclusive`` where nobody spoke in the clip."""
+
+    difference: str | None
+    conclusive: bool = True
+
+
+def compare(run: Callable[[str, Any], tuple[np.ndarray, np.ndarray]], device: str) -> Check:
+    """``run(device)`` against ``run("cpu")``.
 
     ``run(device, segmentation)`` gives who speaks (windows, frames, speakers) and the voices (windows, speakers,
     dimension) of those in ``segmentation``, by default its own: both devices are asked for the same voices.
@@ -30,12 +39,14 @@ def difference(run: Callable[[str, Any], tuple[np.ndarray, np.ndarray]], device:
     try:
         theirs, their_voices = run(device, speaking)
     except (RuntimeError, NotImplementedError, TypeError) as error:  # an operation that the device lacks
-        return f"{type(error).__name__} in the networks"
+        return Check(f"{type(error).__name__} in the networks")
     same = float((speaking == theirs).all(axis=-1).mean())
     if same < SAME_FRAMES:
-        return f"{1 - same:.1%} of the frames have other speakers"
+        return Check(f"{1 - same:.1%} of the frames have other speakers")
     worst = _worst_cosine(voices, their_voices, speaking.any(axis=1))
-    return None if worst >= SAME_VOICE else f"a voice has a similarity of {worst:.3f} to itself"
+    if worst < SAME_VOICE:
+        return Check(f"a voice has a similarity of {worst:.3f} to itself")
+    return Check(None, conclusive=bool(speaking.any()))
 
 
 def _worst_cosine(ours: np.ndarray, theirs: np.ndarray, active: np.ndarray) -> float:

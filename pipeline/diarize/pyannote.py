@@ -49,7 +49,7 @@ def weights(choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
     try:
         whole = _find("diarization", choice.model, MODEL_FORMATS, True, options)
     except (ModelNotFound, DownloadFailed) as error:
-        if choice.model_required:
+        if choice.model_required or error.code == "model_damaged":
             raise
         return _starters(options, error)
     recipe = _assembly.read_recipe(whole.path)
@@ -113,8 +113,8 @@ def load(choice: Choice, options: Options) -> Pyannote:
     recipe = _assembly.STARTER if whole.source == "starter" else _assembly.read_recipe(whole.path)
     with quiet():
         _check_device(choice.device)
-        trusted = "cpu" if choice.device == "mps" else choice.device
-        pipeline = _assembly.assemble(recipe, whole.path, {p.kind: p.path for p in parts}, trusted)
+        pipeline = _assembly.assemble(recipe, whole.path, {p.kind: p.path for p in parts})
+        _assembly.move(pipeline, choice.device)
     return Pyannote(pipeline, files, choice.device)
 
 
@@ -169,19 +169,19 @@ class Pyannote:
         )
 
     def _check_self(self, recording: Recording) -> tuple[Warning_, ...]:
-        """Before the first use of a device that is not trusted: back to the CPU if its results differ."""
+        """Before the first speech on a device that is not trusted: back to the CPU if its results differ."""
         if not self._unchecked:
             return ()
         from pipeline.diarize import _assembly, _self_check
 
         clip = _as_file(_self_check.loudest_clip(recording))
-        differs = _self_check.difference(lambda device, given: self._run(clip, device, given), self.device)
-        self._unchecked = False
-        if differs is None:
+        check = _self_check.compare(lambda device, given: self._run(clip, device, given), self.device)
+        self._unchecked = not check.conclusive
+        if check.difference is None:
             return ()
         _assembly.move(self.pipeline, "cpu")
         failed, self.device = self.device, "cpu"
-        message = f"Diarization ran on the CPU: on {failed} {differs}. device=cpu saves the check."
+        message = f"Diarization ran on the CPU: on {failed} {check.difference}. device=cpu saves the check."
         return (Warning_(code="self_check_failed", message=message),)
 
     def _run(self, file: dict, device: str, segmentation: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -227,13 +227,11 @@ def _with_data(windows: Any, data: np.ndarray | None) -> Any:
 
 def _turns(annotation: Any, duration_s: float) -> tuple[SpeakerTurn, ...]:
     """In order of their start, inside the recording, to the millisecond."""
-    turns = [
-        SpeakerTurn(
-            start=round(max(0.0, turn.start), 3), end=round(min(duration_s, turn.end), 3), speaker=label
-        )
+    inside = (
+        (round(max(0.0, turn.start), 3), round(min(duration_s, turn.end), 3), label)
         for turn, _, label in annotation.itertracks(yield_label=True)
-        if turn.start < duration_s
-    ]
+    )
+    turns = (SpeakerTurn(start=start, end=end, speaker=label) for start, end, label in inside if start < end)
     return tuple(sorted(turns, key=lambda turn: (turn.start, turn.end)))
 
 
@@ -253,16 +251,12 @@ def _count_warnings(found: int, options: DiarizeOptions) -> tuple[Warning_, ...]
     most = options.num_speakers or options.max_speakers or found
     if least <= found <= most:
         return ()
-    asked = (
-        str(least) if options.num_speakers else f"at least {least}" if found < least else f"at most {most}"
+    bound = f"at least {least}" if found < least else f"at most {most}"
+    message = (
+        f"Asked for {options.num_speakers or bound} speakers, found {found}: there is too little speech of a "
+        "single voice at a time to divide it that way. Without a number the count is estimated."
     )
-    return (
-        Warning_(
-            code="speaker_limit",
-            message=f"Asked for {asked} speakers, found {found}: there is too little speech of a single voice "
-            "at a time to divide it that way. Without a number the count is estimated.",
-        ),
-    )
+    return (Warning_(code="speaker_limit", message=message),)
 
 
 def _no_speech() -> Warning_:
