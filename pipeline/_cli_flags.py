@@ -92,7 +92,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     group.flag(
         "backend",
         "speech to text backend (default: auto)",
-        choices=("auto", "mlx", *backends.available("asr")),
+        choices=_backends("asr", "mlx"),
         type=_backend,
     )
     group.flag("model_cache_only", "never download: use what is on this machine (default: False)", type=_bool)
@@ -148,7 +148,7 @@ def _add_align(parser: argparse.ArgumentParser) -> None:
     group.flag(
         "align_backend",
         "backend (default: auto)",
-        choices=("auto", *backends.available("align")),
+        choices=_backends("align"),
         type=_backend,
     )
     group.option("align_model", "wav2vec2 bundle, hub repository or folder")
@@ -175,7 +175,7 @@ def _add_diarize(parser: argparse.ArgumentParser) -> None:
     group.flag(
         "diarize_backend",
         "backend (default: auto)",
-        choices=("auto", *backends.available("diarize")),
+        choices=_backends("diarize"),
         type=_backend,
     )
     group.option("diarize_model", "pyannote pipeline: name, hub repository or folder")
@@ -235,6 +235,10 @@ def _tidy(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def _shown(default: Any) -> str:
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _backends(room: str, *more: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(("auto", *more, *backends.available(room))))
 
 
 def _choices(option: str) -> tuple[str, ...]:
