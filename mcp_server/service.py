@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ class Service:
             place = Cursor.decoded(cursor, transcript_id)
 
         def read() -> CallToolResult:
-            transcript = self.store.transcript(transcript_id)
+            transcript = self.store.transcript(transcript_id, words=place.view.needs_words)
             shown = show(transcript, place, max_chars)
             return results.finished(transcript_id, transcript, shown, path=path, job=job)
 
@@ -140,8 +141,8 @@ class Service:
             )
         if transcript_id is not None:
             path = await to_thread.run_sync(self.store.transcript_path, transcript_id)
-            transcript = await to_thread.run_sync(self.store.transcript, transcript_id)
-            return path, transcript.media.path
+            read = partial(self.store.transcript, transcript_id, words=False)
+            return path, (await to_thread.run_sync(read)).media.path
         if segments is not None:
             transcript = _foreign(segments, options.asr.language)
             return await to_thread.run_sync(self.store.put_inbox, transcript), None

@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from mcp_server.migrations import TooNew, migrate
 from mcp_server.settings import Settings
 from schemas._frozen import Frozen
@@ -178,13 +180,16 @@ class Store:
                 (transcript_id, sha256, operation, transcript.language, *counts, now),
             )
 
-    def transcript(self, transcript_id: str) -> Transcript:
-        """Raises :class:`NotFound` (``transcript_not_found``); an id is never used as a path unchecked."""
+    def transcript(self, transcript_id: str, *, words: bool = True) -> Transcript:
+        """``words=False`` leaves them out, which saves most of the memory and time that a long one takes.
+
+        Raises :class:`NotFound` (``transcript_not_found``); an id is never used as a path unchecked.
+        """
         path = self.transcript_path(transcript_id)
         with _coded(self._settings):
             data = path.read_bytes()
         try:
-            return Transcript.model_validate_json(data)
+            return Transcript.model_validate_json(data) if words else _without_words(data)
         except ValueError:
             raise JobError(
                 f"The transcript's file {path.name} is damaged.",
@@ -316,9 +321,21 @@ class Store:
         return False
 
 
+def _without_words(data: bytes) -> Transcript:
+    """Raises ValueError for what is no transcript."""
+    fields = from_json(data)
+    for segment in fields["segments"] if isinstance(fields, dict) and "segments" in fields else ():
+        segment.pop("words", None)
+        segment.pop("chars", None)
+    return Transcript.model_validate(fields)
+
+
 def id_of(transcript: Transcript, operation: str) -> str:
-    """The same result has the same id: content and models count, neither times of work nor the file's place."""
-    content = transcript.model_dump(mode="json", exclude_none=True)
+    """The same result has the same id: what was said and which models heard it.
+
+    Times of work, the file's place and warnings (which may name folders) do not count.
+    """
+    content = transcript.model_dump(mode="json", exclude_none=True, exclude={"warnings"})
     content["media"].pop("path", None)
     for stage in content["stages"].values():
         for changing in ("seconds", "rtfx", "cached"):

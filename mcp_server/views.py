@@ -9,8 +9,10 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, TypeVar
 
 from pydantic import ValidationError
@@ -41,6 +43,11 @@ class View(Frozen):
     speaker: str | None = None
     include_words: bool = False
     format: Format = "segments"
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether more than the segments' texts is looked at."""
+        return self.include_words or self.format in ("json", "srt", "vtt")
 
 
 class Cursor(Frozen):
@@ -139,19 +146,23 @@ def _label_of(transcript: Transcript, asked: str) -> str:
 
 
 def _segments_page(part: Transcript, cursor: Cursor, max_chars: int) -> Shown:
-    items = [slim(segment, words=cursor.view.include_words) for segment in part.segments]
-    lines = [segment_lines(segment) for segment in items]
-    count = _fitting(items[cursor.offset :], lines[cursor.offset :], max_chars)
-    shown, page = _cut(items, cursor, count)
+    def prepared(segment: Segment) -> tuple[Segment, str]:
+        shown = slim(segment, words=cursor.view.include_words)
+        return shown, segment_lines(shown)
+
+    filled = _filled(part.segments, cursor, prepared, max_chars)
     warnings = ()
-    if count == 1 and _size(shown[0], lines[cursor.offset]) > max_chars:
-        if shown[0].words:
-            shown = (shown[0].model_copy(update={"words": ()}),)
-            lines[cursor.offset] = segment_lines(shown[0])
-        warnings = (_too_long(shown[0]),)
-    text = "\n".join(lines[cursor.offset : cursor.offset + count])
-    first = shown[0].id if shown else None
-    return Shown(page.model_copy(update={"first_id": first}), text, segments=shown, warnings=warnings)
+    if len(filled) == 1 and _size(*filled[0]) > max_chars:
+        alone = filled[0][0].model_copy(update={"words": ()})
+        filled, warnings = [(alone, segment_lines(alone))], (_too_long(alone),)
+    page = _page(part.segments, cursor, len(filled))
+    first = filled[0][0].id if filled else None
+    return Shown(
+        page.model_copy(update={"first_id": first}),
+        "\n".join(line for _, line in filled),
+        segments=tuple(segment for segment, _ in filled),
+        warnings=warnings,
+    )
 
 
 def _too_long(segment: Segment) -> Warning_:
@@ -162,10 +173,12 @@ def _too_long(segment: Segment) -> Warning_:
 
 
 def _turns_page(part: Transcript, cursor: Cursor, max_chars: int) -> Shown:
-    lines = [f"[{clock(turn.start)} - {clock(turn.end)}] {turn.speaker}" for turn in part.turns]
-    count = _fitting(part.turns[cursor.offset :], lines[cursor.offset :], max_chars)
-    shown, page = _cut(part.turns, cursor, count)
-    return Shown(page, "\n".join(lines[cursor.offset : cursor.offset + count]), turns=shown)
+    def prepared(turn: SpeakerTurn) -> tuple[SpeakerTurn, str]:
+        return turn, f"[{clock(turn.start)} - {clock(turn.end)}] {turn.speaker}"
+
+    filled = _filled(part.turns, cursor, prepared, max_chars)
+    page = _page(part.turns, cursor, len(filled))
+    return Shown(page, "\n".join(line for _, line in filled), turns=tuple(turn for turn, _ in filled))
 
 
 def _document_page(part: Transcript, cursor: Cursor, max_chars: int) -> Shown:
@@ -183,40 +196,47 @@ def _document_page(part: Transcript, cursor: Cursor, max_chars: int) -> Shown:
 
 
 def _document_end(document: str, start: int, max_chars: int) -> int:
-    """Where a piece ends, so that it takes at most ``max_chars`` characters inside JSON too."""
-    end, room = start, max_chars
-    for line in document[start : start + max_chars].splitlines(keepends=True):
-        size = len(json.dumps(line, ensure_ascii=False)) - 2
-        if size > room:
-            break
-        end, room = end + len(line), room - size
-    if end > start:
+    """Where a piece ends: as late as ``max_chars`` characters inside JSON allow, then back to a line's end."""
+
+    def size(end: int) -> int:
+        return len(json.dumps(document[start:end], ensure_ascii=False)) - 2
+
+    ends = range(start + 1, min(len(document), start + max_chars) + 1)
+    if not ends:
+        return start
+    end = ends[max(0, bisect_right(ends, max_chars, key=size) - 1)]
+    if end == len(document):
         return end
-    escaped = json.dumps(document[start : start + max_chars], ensure_ascii=False)
-    return start + max(1, max_chars * max_chars // len(escaped))
+    return document.rfind("\n", start, end) + 1 or end
 
 
 Item = TypeVar("Item", Segment, SpeakerTurn)
 
 
-def _cut(items: Sequence[Item], cursor: Cursor, count: int) -> tuple[tuple[Item, ...], Page]:
-    """Raises :class:`NotFound` (``invalid_cursor``) behind the end."""
+def _filled(
+    items: Sequence[Item], cursor: Cursor, prepared: Callable[[Item], tuple[Item, str]], max_chars: int
+) -> list[tuple[Item, str]]:
+    """What fits on the page: at least one item where there are any, so that paging always ends.
+
+    Raises :class:`NotFound` (``invalid_cursor``) behind the end.
+    """
     if cursor.offset and cursor.offset >= len(items):
         raise invalid_cursor()
+    filled: list[tuple[Item, str]] = []
+    room = max_chars
+    for item in islice(items, cursor.offset, None):
+        entry = prepared(item)
+        room -= _size(*entry)
+        if filled and room < 0:
+            break
+        filled.append(entry)
+    return filled
+
+
+def _page(items: Sequence[Item], cursor: Cursor, count: int) -> Page:
     end = cursor.offset + count
     more = cursor.model_copy(update={"offset": end}).encoded() if end < len(items) else None
-    page = Page(returned=count, total_segments=len(items), next_cursor=more)
-    return tuple(items[cursor.offset : end]), page
-
-
-def _fitting(items: Sequence[Item], lines: Sequence[str], max_chars: int) -> int:
-    """How many items fit on a page: at least one where there are any, so that paging always ends."""
-    room = max_chars
-    for count, (item, line) in enumerate(zip(items, lines, strict=True)):
-        room -= _size(item, line)
-        if room < 0:
-            return max(1, count)
-    return len(items)
+    return Page(returned=count, total_segments=len(items), next_cursor=more)
 
 
 def _size(item: Segment | SpeakerTurn, line: str) -> int:

@@ -84,10 +84,8 @@ def test_words_have_times_inside_their_segments(server, done):
 
 @pytest.mark.parametrize("name", ["text", "md", "srt", "vtt", "json", "rttm"])
 def test_it_can_be_read_in_every_format(server, done, name):
-    assert (
-        "SPEAKER_01"
-        in server.result("get_transcript", transcript_id=done["transcript_id"], format=name)["text"]
-    )
+    read = server.result("get_transcript", transcript_id=done["transcript_id"], format=name)
+    assert "SPEAKER_01" in read["text"].replace("\\", "")  # Markdown hides underscores from its readers
 
 
 def test_another_number_of_speakers_redoes_diarization_alone(server, done):

@@ -76,7 +76,10 @@ def test_folders_and_files_are_for_the_owner_alone(store, settings):
 def test_the_same_result_has_the_same_id_whatever_it_took_and_wherever_it_lay():
     first, second = a_transcript(), a_transcript(path="/b.wav")
     slower = second.model_copy(
-        update={"stages": {"asr": second.stages["asr"].model_copy(update={"seconds": 99.0, "cached": True})}}
+        update={
+            "warnings": (),
+            "stages": {"asr": second.stages["asr"].model_copy(update={"seconds": 99.0, "cached": True})},
+        }
     )
     assert id_of(first, "transcribe") == id_of(slower, "transcribe")
     assert id_of(first, "transcribe") != id_of(a_transcript(steps=4), "transcribe")
