@@ -24,7 +24,7 @@ _BLOCK_S = 0.5
 _LEAST_GAP_S = 0.1  # as FFmpeg's aresample (min_hard_comp): less is rounding or jitter of timestamps
 _TORN_GAP_S = 0.02  # behind damage: a lost frame
 _BACKWARD_S = 1.0  # a jump back by more begins a new stretch of timestamps
-_LONGEST_GAP_S = 3600.0  # where the header does not say how long the recording is
+_LONGEST_GAP_S = 30.0  # where the header does not say how long the recording is
 _FAILURES_IN_A_ROW = 50
 _HOPELESS = 2000  # damaged packets before the first good one
 _WILD = float(2**20)  # floats beyond are not samples, not even unscaled integers
@@ -107,6 +107,8 @@ def _packets(media: Media, tally: Tally) -> Iterator[Packet | None]:
                 tally.packets += packet.size > 0
                 yield packet
             return
+        except IndexError:  # PyAV, at the end of a stream to which damage seemed to add tracks
+            break
         except av.error.FFmpegError:
             failures += 1
             tally.damaged += 1
@@ -154,7 +156,9 @@ def _on_the_clock(frames: Iterable[AudioFrame], media: Media, tally: Tally) -> I
 
 
 def _longest_gap(media: Media, clock: float) -> float:
-    return _LONGEST_GAP_S if media.duration_s is None else media.duration_s - clock + 1.0
+    if media.duration_s is None:
+        return min(_LONGEST_GAP_S, media.most_s - clock)
+    return media.duration_s - clock + 1.0
 
 
 def _grouped(items: Iterable[AudioFrame | Silence]) -> Iterator[tuple[np.ndarray, str, int] | Silence]:
@@ -182,8 +186,9 @@ def _kind(frame: AudioFrame) -> tuple[str, int, int]:
 
 def _joined(group: list[AudioFrame]) -> tuple[np.ndarray, str, int]:
     name, channels, rate = _kind(group[0])
-    if name.removesuffix("p") not in _FULL_SCALE:  # 64 bit integers, which NumPy does not get from PyAV
-        group, name = _as_doubles(group), "dblp"
+    # PyAV 18 reads a plane too many, behind the end, of frames with eight planes or more.
+    if name.removesuffix("p") not in _FULL_SCALE or (name.endswith("p") and channels >= 8):
+        group, name = _as_doubles(group), "dbl"
     arrays = [frame.to_ndarray() for frame in group]
     if not name.endswith("p"):
         arrays = [array.reshape(-1, channels).T for array in arrays]
@@ -191,9 +196,10 @@ def _joined(group: list[AudioFrame]) -> tuple[np.ndarray, str, int]:
 
 
 def _as_doubles(group: list[AudioFrame]) -> list[AudioFrame]:
+    """The frames with all channels in one plane."""
     import av
 
-    converter = av.AudioResampler(format="dblp")
+    converter = av.AudioResampler(format="dbl")
     return [converted for frame in group for converted in converter.resample(frame)]
 
 

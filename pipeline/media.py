@@ -95,8 +95,8 @@ class Media:
     """An open container with the sound track chosen.
 
     ``duration_s`` is what the header says, none where that cannot be true; ``duration_is_a_guess`` where FFmpeg
-    divided the file's size by the bit rate; ``cut_short``: the header promises more bytes than there are;
-    ``origin_s``: the timestamp at which a player's clock begins.
+    divided the file's size by the bit rate; ``most_s``: what so many bytes can hold at most; ``cut_short``: the
+    header promises more bytes than there are; ``origin_s``: the timestamp at which a player's clock begins.
     """
 
     container: InputContainer
@@ -104,6 +104,7 @@ class Media:
     track: int
     tracks: int
     duration_s: float | None
+    most_s: float
     origin_s: float
     cut_short: bool
     duration_is_a_guess: bool
@@ -246,7 +247,15 @@ class _Nameless:
     """Only what FFmpeg needs of a file: a name would let it guess the format from the ending."""
 
     def __init__(self, file: Any) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self._file = file
+        self.read, self.tell = file.read, file.tell
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The new position; below zero for a place that damage made up, as FFmpeg has it."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, OverflowError):
+            return -errno.EINVAL
 
 
 def _refuse_other_files(_url: str, _flags: int, _options: dict[str, str]) -> NoReturn:
@@ -295,13 +304,15 @@ def _choose_track(container: InputContainer, head: bytes, size: int) -> Media:
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
-    duration_s = _duration(container, size)
+    most_s = size * 8 / _LEAST_BITS_PER_S
+    duration_s = _duration(container, most_s)
     return Media(
         container,
         stream,
         track=container.streams.audio.index(stream),
         tracks=len(container.streams.audio),
         duration_s=duration_s,
+        most_s=most_s,
         origin_s=_origin(container),
         cut_short=_promised_bytes(head) > size,
         duration_is_a_guess=_is_a_guess(duration_s, stream, size),
@@ -326,12 +337,12 @@ def _protected() -> MediaError:
     )
 
 
-def _duration(container: InputContainer, size: int) -> float | None:
-    """Seconds by the header, or none where it says nothing or more than so many bytes can hold."""
+def _duration(container: InputContainer, most_s: float) -> float | None:
+    """Seconds by the header, or none where it says nothing or more than the file can hold."""
     if container.duration is None or container.duration <= 0:
         return None
     seconds = container.duration / 1_000_000
-    return seconds if seconds * _LEAST_BITS_PER_S <= size * 8 else None
+    return seconds if seconds <= most_s else None
 
 
 def _is_a_guess(duration_s: float | None, stream: AudioStream, size: int) -> bool:

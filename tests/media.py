@@ -91,8 +91,8 @@ def _frames(track: Track, stream):
     stream.codec_context.open(strict=False)
     size = stream.codec_context.frame_size or 1024
     for start in range(0, sound.shape[1], size):
-        block = np.ascontiguousarray(sound[:, start : start + size])
-        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=track.layout)
+        block = np.ascontiguousarray(sound[:, start : start + size].T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(block, format="flt", layout=track.layout)
         frame.sample_rate = track.rate
         late = track.gap_s if track.gap_at_s is not None and start >= track.gap_at_s * track.rate else 0.0
         for out in converter.resample(frame):

@@ -171,6 +171,16 @@ class TestChannels:
         )
         assert np.abs(recording.read(0, recording.samples) - SOUND).max() < 1e-3
 
+    @pytest.mark.parametrize(
+        ("name", "codec", "layout"), [("a.m4a", "aac", "7.1"), ("a.wv", "wavpack", "12 channels")]
+    )
+    def test_eight_and_more_channels_each_in_a_plane_of_its_own(self, name, codec, layout, tmp_path, workdir):
+        """PyAV's own conversion reads memory that is not the frame's."""
+        planes = np.tile(SOUND, (8 if codec == "aac" else 12, 1))
+        path = media.encode(tmp_path / name, Track(planes, codec=codec, layout=layout, bit_rate=512_000))
+        recording = decoded(path, workdir)
+        assert lag_and_likeness(recording.read(0, recording.samples), SOUND)[1] > 0.95
+
 
 class TestSamples:
     def test_what_is_no_number_is_silent_and_said(self, tmp_path, workdir):

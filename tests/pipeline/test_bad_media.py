@@ -21,7 +21,7 @@ from recordings import WHY_ABSENT, entries, shared_folder
 from pipeline import audio
 from pipeline import media as opening
 from pipeline.recording import SAMPLE_RATE
-from schemas.errors import FileNotReadable, MediaError
+from schemas.errors import FileNotReadable, MediaError, TranscriptionError
 from schemas.jobs import FileIdentity
 
 SOUND = babble(4.0)
@@ -363,6 +363,36 @@ class TestSaved:
         plain = media.encode(tmp_path / "a.mp3", Track(SOUND, codec="libmp3lame")).read_bytes()
         path = written(tmp_path, tag + plain[plain.index(b"\xff\xf3") :], "b.mp3")
         assert audio.open_recording(path, workdir=workdir).duration_s == pytest.approx(4.0, abs=0.1)
+
+
+MANGLED = {
+    "a.wav": ("pcm_s16le", SAMPLE_RATE),
+    "a.m4a": ("aac", SAMPLE_RATE),
+    "a.ogg": ("libopus", 48000),
+    "a.webm": ("libopus", 48000),
+    "a.flv": ("aac", 44100),
+    "a.ts": ("aac", 48000),
+}
+
+
+@pytest.mark.parametrize("name", MANGLED)
+def test_whatever_is_mangled_gives_sound_or_a_coded_error(name, tmp_path, workdir):
+    codec, rate = MANGLED[name]
+    whole = media.encode(tmp_path / name, Track(babble(1.0, rate), rate, codec)).read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        mangled = np.frombuffer(whole, np.uint8).copy()
+        places = rng.integers(0, rng.choice([64, 400, len(whole)]), rng.integers(1, 12))
+        mangled[places] = rng.integers(0, 256, len(places))
+        (tmp_path / "mangled").write_bytes(mangled.tobytes())
+        try:
+            recording = audio.open_recording(tmp_path / "mangled", workdir=workdir)
+        except TranscriptionError:
+            assert not list(workdir.iterdir())
+            continue
+        sound = recording.read(0, recording.samples)
+        assert np.isfinite(sound).all() and np.abs(sound).max(initial=0) <= 1
+        recording.pcm.unlink()
 
 
 HARD = list(entries(shared_folder(), "hard"))
