@@ -14,6 +14,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -209,30 +210,35 @@ def entry_named(kind: str, name: str) -> Entry:
         return entry
     if match := _REPOSITORY.fullmatch(name):
         return _entry_for_repository(kind, match["id"], match["revision"])
-    near = get_close_matches(name.lower(), known, n=3)
-    choices = ", ".join(dict.fromkeys(known[n].name for n in near))
     raise ModelNotFound(
         f"there is no {kind} model called {name!r}, and no file or folder at that path",
-        hint=f"did you mean {choices}?"
-        if choices
-        else "`whisperx-mlx models list` shows the names; a hub "
-        "repository (owner/name) or a local folder works too",
+        hint=_nearest(name, known)
+        or "`whisperx-mlx models list` shows the names; a hub repository "
+        "(owner/name) or a local folder works too",
     )
+
+
+def _nearest(name: str, known: dict[str, Entry]) -> str | None:
+    near = get_close_matches(name.lower(), known, n=3)
+    names = dict.fromkeys(known[alias].name for alias in near)
+    return f"did you mean {', '.join(names)}?" if names else None
 
 
 def _entry_for_repository(kind: str, repository: str, revision: str | None) -> Entry:
-    for entry in TABLE:
-        own = [s for s in entry.sources if isinstance(s, Hub) and s.repository == repository]
-        if entry.kind == kind and own:
-            if revision is not None:
-                own = [replace(source, revision=revision, strict=True) for source in own]
-            return replace(entry, name=repository, sources=tuple(own), aliases=())
-    sources = tuple(
-        Hub(repository, format, 0, revision, strict=revision is not None)
-        for format in FORMATS[kind]
-        if format in _HUB_FORMATS
-    )
-    return Entry(kind, repository, sources, None)
+    """The table's entry that has this repository, cut down to it; else one in all formats of the kind."""
+    entry = Entry(kind, repository, _unknown(kind, repository), None)
+    for known in TABLE:
+        own = tuple(s for s in known.sources if isinstance(s, Hub) and s.repository == repository)
+        if known.kind == kind and own:
+            entry = replace(known, name=repository, sources=own, aliases=())
+    if revision is None:
+        return entry
+    sources = tuple(replace(source, revision=revision, strict=True) for source in entry.sources)
+    return replace(entry, name=f"{repository}@{revision}", sources=sources)
+
+
+def _unknown(kind: str, repository: str) -> tuple[Hub, ...]:
+    return tuple(Hub(repository, format, 0) for format in FORMATS[kind] if format in _HUB_FORMATS)
 
 
 def _as_path(kind: str, name: str) -> Path | None:
@@ -327,11 +333,10 @@ def _substitute(entry: Entry, request: _Request, allow_download: bool) -> ModelF
     if name is None or name == entry.name:
         return None
     starter = entry_named(entry.kind, name)
-    if allow_download:
-        with shared_wheels(request.places) as wheels:
+    files = _located(starter, request)
+    if files is None and allow_download:
+        with suppress(DownloadFailed, ModelNotFound), shared_wheels(request.places) as wheels:
             files = _starter(starter, request, wheels)
-    else:
-        files = _located(starter, request)
     return None if files is None else replace(_made_usable(files, request), wanted=entry.name)
 
 

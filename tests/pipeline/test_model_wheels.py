@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import model_wheels, models
 from pipeline.model_files import MANIFEST
-from pipeline.model_table import Entry, WheelFile, Wheels
+from pipeline.model_table import Entry, Hub, WheelFile, Wheels
 from schemas.errors import DownloadFailed, ModelNotFound
 
 FIRST, SECOND = b"first half, " * 60_000, b"second half"
@@ -207,3 +207,27 @@ def test_a_damaged_model_is_an_error_until_it_is_pulled_again(index, tmp_path, m
     assert caught.value.code == "model_damaged"
     assert models.pull("segmentation", "made") == files
     assert models.find("segmentation", "made", formats=("pyannote",), required=True) == files
+
+
+def test_where_downloading_is_allowed_and_the_hub_is_not_there_the_starter_is_fetched(
+    index, tmp_path, monkeypatch
+):
+    """The warning names what was wanted; without a registry either, the hub's error is the one that is told."""
+
+    def unreachable(*_):
+        raise DownloadFailed("no hub")
+
+    monkeypatch.setenv("WHISPERX_MLX_CACHE", str(tmp_path))
+    monkeypatch.setattr("pipeline.model_hub.download", unreachable)
+    wanted = Entry("segmentation", "wanted", (Hub("owner/wanted", "pyannote", 1),), "MIT")
+    starter = Entry("segmentation", "made", (source(),), "MIT")
+    monkeypatch.setattr("pipeline.models.TABLE", (wanted, starter))
+    monkeypatch.setattr("pipeline.models.STARTERS", {"segmentation": "made"})
+    request = {"formats": ("pyannote",), "required": False, "allow_download": True}
+
+    moved = index.rename(tmp_path / "elsewhere")
+    with pytest.raises(DownloadFailed, match="no hub"):
+        models.find("segmentation", "wanted", **request)
+    moved.rename(index)
+    files = models.find("segmentation", "wanted", **request)
+    assert (files.name, files.wanted, files.source) == ("made", "wanted", "starter")

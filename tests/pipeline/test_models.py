@@ -145,8 +145,10 @@ def test_the_pinned_revision_comes_before_the_main_branch(machine):
 
 def test_a_revision_that_was_named_is_the_only_one_that_counts(machine):
     machine.hub("Systran/faster-whisper-base", OTHER_COMMIT, CTRANSLATE2, main=True)
-    with pytest.raises(ModelNotFound):
+    with pytest.raises(ModelNotFound) as caught:
         whisper(f"Systran/faster-whisper-base@{BASE_COMMIT}")
+    command = f"whisperx-mlx models pull Systran/faster-whisper-base@{BASE_COMMIT} --kind whisper"
+    assert caught.value.hint == command
     assert whisper(f"Systran/faster-whisper-base@{OTHER_COMMIT}").revision == OTHER_COMMIT
 
 
