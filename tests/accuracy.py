@@ -6,32 +6,11 @@ basic normaliser; Chinese is simplified first; languages written without spaces 
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 SCORED_BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
-
-
-def audio_folder() -> Path | None:
-    """The folder of recordings with references: ``WHISPERX_MLX_AUDIO``, else beside the checkout."""
-    named = os.environ.get("WHISPERX_MLX_AUDIO")
-    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "audio"
-    return folder if (folder / "manifest.jsonl").is_file() else None
-
-
-def entries(*categories: str) -> Iterator[dict]:
-    """The manifest's lines of these categories; nothing where the folder is absent."""
-    folder = audio_folder()
-    if folder is None:
-        return
-    for line in (folder / "manifest.jsonl").read_text("utf-8").splitlines():
-        entry = json.loads(line)
-        if entry["category"] in categories:
-            yield entry
 
 
 @dataclass(frozen=True)

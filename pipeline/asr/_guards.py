@@ -21,7 +21,7 @@ _LOOP_TIMES = 8  # the same phrase so often in a row
 _LOOP_WORDS = 16  # or fewer times, at least three, but that many words in all
 _LOOP_PHRASE = 24  # longest phrase that is looked for, in words
 _ECHO_WORDS = 3  # shorter copies of a prompt may well have been said
-_TOUCHES_S = 0.1
+_TOUCHES_S = 0.5  # Whisper's timestamps are no better than that
 
 _WORDS = re.compile(r"[^\s\-–—…,.;:!?¡¿。、，！？؟।]+")
 # Scripts without spaces are compared by character: Thai, Lao, Burmese, Khmer, kana, Han.
@@ -171,7 +171,7 @@ def _in_order(segments: Sequence[Segment], chunk: Chunk) -> list[Segment]:
     placed: list[Segment] = []
     reached = chunk.start
     for segment in segments:
-        start = min(max(segment.start, reached), chunk.end)
+        start = min(max(segment.start, reached), max(chunk.start, chunk.end - SHORTEST_S))
         end = max(min(segment.end, chunk.end), start + SHORTEST_S)
         placed.append(segment.model_copy(update={"start": round(start, 3), "end": round(end, 3)}))
         reached = start

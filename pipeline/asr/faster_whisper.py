@@ -17,6 +17,7 @@ import numpy as np
 from pipeline import backends
 from pipeline.asr import ChunkText
 from pipeline.asr._decoding import (
+    MOST_TOKENS,
     WINDOW_SAMPLES,
     Decoded,
     averaged,
@@ -180,6 +181,7 @@ class _Decoder:
             tokens,
             eot=self.tokenizer.eot,
             timestamp_begin=self.tokenizer.timestamp_begin,
+            room=min(MOST_TOKENS, _CONTEXT - len(self.start)),
             duration=duration,
             decode=self.tokenizer.decode,
         )

@@ -17,6 +17,7 @@ import numpy as np
 from pipeline import backends, mlx_runtime
 from pipeline.asr import ChunkText
 from pipeline.asr._decoding import (
+    MOST_TOKENS,
     WINDOW_SAMPLES,
     Decoded,
     averaged,
@@ -160,12 +161,11 @@ class _Decoder:
         suppressed = list(options.suppress_tokens)
         if options.suppress_numerals:
             suppressed += numerals(self.tokenizer.decode, self.tokenizer.eot)
-        start = len(self.prompt.tokens) + bool(self.prompt.tokens) + len(self.tokenizer.sot_sequence)
         self.options = DecodingOptions(
             task=options.task,
             language=code,
             prompt=list(self.prompt.tokens),
-            sample_len=whisper.dims.n_text_ctx - start,
+            sample_len=MOST_TOKENS,
             suppress_tokens=suppressed
             or [self.tokenizer.sot],  # an empty list would allow all special tokens
             fp16=asr.dtype == mx.float16,
@@ -198,6 +198,7 @@ class _Decoder:
             result.tokens,
             eot=self.tokenizer.eot,
             timestamp_begin=self.tokenizer.timestamp_begin,
+            room=min(MOST_TOKENS, task.n_ctx - task.sample_begin),
             duration=duration,
             decode=self.tokenizer.decode,
         )

@@ -1,0 +1,62 @@
+"""Loaded backends and short clips, shared by this room's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pipeline import backends
+from pipeline.plan import Choice
+from pipeline.recording import Recording
+from pipeline.vad import Chunk, SpeechRegion
+from schemas.errors import BackendUnavailable
+from schemas.options import Options
+
+DATA = Path(__file__).parents[2] / "data"
+
+ENGLISH = (
+    "Welcome back to the weekly status meeting. Thank you. The new server was installed on Monday morning. "
+    "How long did the work take? It took about seven hours, including the lunch break."
+)
+SPANISH = "Buenos días, Javier. Empezamos con el informe de ventas de septiembre."
+
+
+@pytest.fixture(scope="session")
+def loaded(starter_weights) -> Callable[..., object]:
+    """``loaded(backend, model="base", **options)``: a backend with starter weights, on the CPU."""
+
+    @cache
+    def get(backend: str, model: str = "base", compute_type: str = "auto", **options: object):
+        module = backends.module("asr", backend)
+        if module.MODEL_KIND is not None:
+            starter_weights(module.MODEL_KIND, model, module.MODEL_FORMATS[0])
+        choice = Choice(backend, "cpu", model, compute_type, required=True, model_required=True)
+        try:
+            return backends.load("asr", choice, Options.from_flat(**options))
+        except BackendUnavailable as error:
+            pytest.skip(error.message)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def english() -> tuple[Recording, list[Chunk]]:
+    """12.6 s of flite's voices in two chunks; :data:`ENGLISH` is said."""
+    from pipeline.audio import load_waveform
+
+    recording = Recording.from_array(load_waveform(DATA / "syn_en_flite_words.flac"))
+    first = Chunk(0.2, 6.6, (SpeechRegion(0.4, 2.6), SpeechRegion(3.0, 6.4)))
+    second = Chunk(6.65, 12.6, (SpeechRegion(6.8, 8.2), SpeechRegion(8.6, 12.4)))
+    return recording, [first, second]
+
+
+@pytest.fixture(scope="session")
+def spanish() -> tuple[Recording, list[Chunk]]:
+    """4.4 s; :data:`SPANISH` is said."""
+    from pipeline.audio import load_waveform
+
+    recording = Recording.from_array(load_waveform(DATA / "syn_es_meeting.flac"))
+    return recording, [Chunk(0.2, 4.55, (SpeechRegion(0.4, 4.4),))]
