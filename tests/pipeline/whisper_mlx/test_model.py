@@ -74,12 +74,23 @@ def test_recorded_attention_is_mlx_whispers(model, reference) -> None:
     assert mx.abs(weights[:, 0] - mx.softmax(scores, axis=-1)).max().item() < 1e-4
 
 
-def test_polynomials_are_exact_to_the_last_digits() -> None:
-    x = np.linspace(-100, 0, 100_001).astype(np.float32)
-    assert np.abs(np.array(cpu_kernels.exp2(mx.array(x))) / np.exp2(x.astype(np.float64)) - 1).max() < 1e-6
+def test_cpu_loops_are_exact_to_the_last_digits() -> None:
+    rng = np.random.default_rng(0)
+    x = (30 * rng.standard_normal((7, 501))).astype(np.float32)
+    powers = np.exp2(x.astype(np.float64) - x.max(1, keepdims=True))
+    found = np.array(cpu_kernels.softmax(mx.array(x) * 1.0))
+    assert np.abs(found - powers / powers.sum(1, keepdims=True)).max() < 1e-6
+    sums = cpu_kernels.CpuKernels().logsumexp(mx.array(x))
+    assert np.abs(np.array(sums) - np.logaddexp.reduce(x.astype(np.float64), axis=1)).max() < 1e-5
     x = np.linspace(-8, 8, 10_001).astype(np.float32)
     exact = [v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.astype(np.float64)]
-    assert np.abs(np.array(cpu_kernels.gelu(mx.array(x)[None])) - exact).max() < 1e-6
+    assert np.abs(np.array(cpu_kernels.gelu(mx.array(x) * 1.0)) - exact).max() < 1e-6
+
+
+@pytest.mark.parametrize("value", [-1e9, -126.0, 0.0])
+def test_a_softmax_of_equal_scores_is_even_however_low_they_are(value: float) -> None:
+    found = np.array(cpu_kernels.softmax(mx.full((2, 4), value)))
+    assert np.allclose(found, 0.25)
 
 
 def test_a_causal_mask_hides_what_follows() -> None:
