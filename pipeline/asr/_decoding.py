@@ -306,9 +306,9 @@ def utterances(
     *,
     eot: int,
     timestamp_begin: int,
-    room: int,
     duration: float,
     decode: Callable[[list[int]], str],
+    room: int = MOST_TOKENS,
 ) -> tuple[Utterance, ...]:
     """Text tokens cut at timestamp tokens; ``decode`` turns them into a string.
 
