@@ -113,6 +113,8 @@ def _align(machine: Machine, options: Options) -> tuple[Choice, ...]:
         if backend == "even":
             return (Choice(backend),)
         devices = _torch_devices(machine, mps=backend == "whisperx")
+        if backend == "cross_attention" and machine.accelerator == "metal" and machine.mlx_on_gpu:
+            devices = ("metal", *devices)
         # cross_attention reads the Whisper that wrote the text; align_model names a wav2vec2
         whisper = options.asr.model or default_whisper(machine)
         model = whisper if backend == "cross_attention" else asked.align_model

@@ -60,6 +60,11 @@ def test_what_was_asked_for_is_the_only_candidate_and_required():
     assert ways(chosen.diarize) == [("pyannote", "mps", "float32")]
 
 
+def test_an_apple_gpu_listens_with_the_weights_that_mlx_transcribes_with():
+    found = [way for way in ways(plan(MAC, Options()).align) if way[0] == "cross_attention"]
+    assert found == [("cross_attention", "metal", "float16"), ("cross_attention", "cpu", "int8")]
+
+
 def test_what_is_not_installed_is_no_candidate():
     bare = Machine("linux", "x86_64", 2, 8.0, backends=frozenset({"asr/mlx_whisper", "align/even"}))
     chosen = plan(bare, Options())
