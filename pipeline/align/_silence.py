@@ -41,7 +41,7 @@ def longest_s(word: str) -> float:
 
 
 def _trim(word: str, time: WordTime, level: np.ndarray, loud: np.ndarray) -> WordTime:
-    first, last = round(time.start / _HOP_S), round(time.end / _HOP_S)
+    first, last = max(0, round(time.start / _HOP_S)), max(0, round(time.end / _HOP_S))
     start, end = time.start, time.end
     runs = _runs(loud[first:last])
     if runs:
@@ -57,7 +57,7 @@ def _trim(word: str, time: WordTime, level: np.ndarray, loud: np.ndarray) -> Wor
 
 def _loudest(level: np.ndarray, start: float, end: float, length: float) -> tuple[float, float]:
     """The stretch of ``length`` seconds between ``start`` and ``end`` with the most energy."""
-    first, count = round(start / _HOP_S), round(length / _HOP_S)
+    first, count = max(0, round(start / _HOP_S)), round(length / _HOP_S)
     energy = np.concatenate([[0.0], np.cumsum(10.0 ** (level[first : round(end / _HOP_S)] / 10.0))])
     if len(energy) <= count:
         return start, start + length
