@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -110,4 +111,7 @@ def load(room: str, choice: Choice, options: Options) -> Any:
             f"{room} backend {choice.backend!r} needs {', '.join(missing)}",
             hint=f"pip install {' '.join(missing)}",
         )
+    # Torch's threads spin at each barrier unless told otherwise before the first of them starts: beside other work
+    # on the same cores a segmentation network then takes 37 s instead of one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return module(room, choice.backend).load(choice, options)
