@@ -13,6 +13,7 @@ from pipeline.model_files import ModelFiles
 from schemas.errors import DownloadFailed
 
 os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before anything imports pyannote
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as pipeline.backends; before anything imports torch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

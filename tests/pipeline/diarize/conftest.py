@@ -19,12 +19,7 @@ START_S, END_S = (
 
 @pytest.fixture(scope="session")
 def diarizer():
-    """pyannote with the starter weights; one for all tests.
-
-    On one thread: beside other work two threads wait for each other, and take many times as long.
-    """
-    torch = pytest.importorskip("torch")
-    torch.set_num_threads(1)
+    """pyannote with the starter weights; one for all tests."""
     try:
         return backends.load("diarize", Choice("pyannote"), Options())
     except ModelNotFound as error:
