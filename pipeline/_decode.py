@@ -223,16 +223,20 @@ def _mixed(
 def _as_floats(raw: np.ndarray, name: str, tally: Tally) -> np.ndarray:
     """(channels, samples) float32, full scale at 1; what is no number is silence."""
     if name in ("flt", "dbl"):
-        wild = ~(np.abs(raw) < _WILD)  # NaN compares false
-        count = int(wild.sum())
-        if count:
-            tally.non_finite += count
-            raw = np.where(wild, 0.0, raw)
+        raw, count = without_wild(raw)
+        tally.non_finite += count
     planes = raw.astype(np.float32)
     if name == "u8":
         planes -= 128
     planes *= 1 / _FULL_SCALE[name]
     return planes
+
+
+def without_wild(samples: np.ndarray) -> tuple[np.ndarray, int]:
+    """Samples with zeros for those that are no numbers or far beyond full scale, and how many those were."""
+    wild = ~(np.abs(samples) < _WILD)  # NaN compares false
+    count = int(wild.sum())
+    return (np.where(wild, samples.dtype.type(0), samples) if count else samples), count
 
 
 def _resampled(blocks: Iterable[tuple[np.ndarray, int] | Silence]) -> Iterator[np.ndarray]:

@@ -11,12 +11,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline._decode import Tally, waveform_blocks
+from pipeline._decode import Tally, waveform_blocks, without_wild
 from pipeline.media import Media, open_media
 from pipeline.recording import BLOCK_SAMPLES, SAMPLE_RATE, Recording
 from schemas.errors import InvalidArgument, MediaError, StageFailed
@@ -74,13 +74,13 @@ def open_recording(
     Raises the errors of :func:`pipeline.media.open_media`, ``audio_too_long``, and :class:`InvalidArgument` for
     a window that begins behind the end.
     """
-    options = options or AudioOptions()
+    options, progress = options or AudioOptions(), progress or _ignore
     with _part_file(workdir) as part:
-        first = _decode(path, identity, options, part, progress or _ignore, None)
+        first = _decode(path, identity, options, part, progress)
         last, warnings, gain = first, list(first.warnings), first.tally.gain
         if first.tally.cancelled:
             channel, gain = first.tally.loudest, 1.0
-            last = _decode(path, identity, options, part, progress or _ignore, channel)
+            last = _decode(path, identity, options, part, lambda _: progress(1.0), channel)
             warnings.append(_cancelled_warning(channel))
         if last.scalable:
             gain /= max(1.0, last.peak * gain)
@@ -97,22 +97,21 @@ def load_waveform(path: str | os.PathLike[str], options: AudioOptions | None = N
 
 
 def window(recording: Recording, options: AudioOptions) -> Recording:
-    """The part of a recording in memory that ``options`` ask for.
+    """The part of a recording in memory that ``options`` ask for, as clean as one from a file.
 
     Raises ``audio_too_long``, ``empty_audio`` and :class:`InvalidArgument` as :func:`open_recording`.
     """
     if recording.array is None:
         raise ValueError("only a recording in memory can be cut")
-    blocks = list(_within(iter([recording.array]), options))
     if not recording.samples:
         raise _nothing_decoded(Tally())
+    blocks = list(_within(iter([recording.array]), options))
     if not blocks:
         raise _behind_the_end(options, recording.duration_s)
-    cut = np.where(np.isfinite(blocks[0]), blocks[0], np.float32(0))
-    wild = int((~np.isfinite(blocks[0])).sum())
-    warnings = recording.warnings + ((_non_finite_warning(wild),) if wild else ())
-    made = Recording.from_array(cut, recording.path)
-    return Recording(made.samples, made.sha256, array=made.array, path=made.path, warnings=warnings)
+    cut, wild = without_wild(blocks[0])
+    made = Recording.from_array(cut / max(np.float32(1), np.abs(cut).max()), recording.path)
+    warnings = (*recording.warnings, *([_non_finite_warning(wild)] if wild else []))
+    return replace(made, warnings=warnings)
 
 
 def probe(
@@ -125,8 +124,9 @@ def probe(
 
     Raises the errors of :func:`open_recording`.
     """
+    options = options or AudioOptions()
     with open_media(path, identity) as media:
-        _refuse_long(media.duration_s, options or AudioOptions())
+        _refuse_long(_length_asked_for(media.duration_s, options), options)
         tally = Tally()
         if next(waveform_blocks(media, tally), None) is None:
             raise _nothing_decoded(tally, media.duration_s)
@@ -147,12 +147,12 @@ def _decode(
     options: AudioOptions,
     part: Path,
     progress: Progress,
-    channel: int | None,
+    channel: int | None = None,
 ) -> _Pass:
     """Writes the window of one channel, or of the mean of all, to ``part``."""
     tally = Tally()
     with open_media(path, identity) as media:
-        _refuse_long(media.duration_s, options)
+        _refuse_long(_length_asked_for(media.duration_s, options), options)
         blocks = _reported(waveform_blocks(media, tally, channel), media, options, tally, progress)
         samples, peak = _write(part, _within(blocks, options))
         if not samples:
@@ -169,13 +169,14 @@ def _within(blocks: Iterator[np.ndarray], options: AudioOptions) -> Iterator[np.
     """The blocks between ``start_s`` and ``end_s``; nothing behind the end is decoded."""
     first = round(options.start_s * SAMPLE_RATE)
     last = None if options.end_s is None else round(options.end_s * SAMPLE_RATE)
-    position = 0
+    position = kept = 0
     for block in blocks:
-        kept = block[max(0, first - position) : None if last is None else max(0, last - position)]
+        wanted = block[max(0, first - position) : None if last is None else max(0, last - position)]
         position += len(block)
-        _refuse_long((min(position, last or position) - first) / SAMPLE_RATE, options, start_s=0.0)
-        if len(kept):
-            yield kept
+        kept += len(wanted)
+        _refuse_long((kept - 1) / SAMPLE_RATE, options)
+        if len(wanted):
+            yield wanted
         if last is not None and position >= last:
             return
 
@@ -190,13 +191,14 @@ def _reported(
         yield block
 
 
-def _refuse_long(duration_s: float | None, options: AudioOptions, start_s: float | None = None) -> None:
-    """Refuses a window that is too long; early, where the length of the recording is known."""
-    if duration_s is None:
-        return
-    start_s = options.start_s if start_s is None else start_s
-    length_s = min(duration_s, options.end_s or duration_s) - start_s
-    if length_s > options.max_duration_s + 1 / SAMPLE_RATE:
+def _length_asked_for(duration_s: float | None, options: AudioOptions) -> float:
+    """Seconds of the window, as far as the header knows."""
+    end_s = min(s for s in (options.end_s, duration_s, np.inf) if s is not None)
+    return 0.0 if end_s == np.inf else end_s - options.start_s
+
+
+def _refuse_long(length_s: float, options: AudioOptions) -> None:
+    if length_s > options.max_duration_s:
         raise MediaError(
             f"the recording is longer than the limit of {options.max_duration_s:g} s",
             code="audio_too_long",
@@ -291,14 +293,16 @@ def _part_file(workdir: Path) -> Iterator[Path]:
 def _write(part: Path, blocks: Iterable[np.ndarray]) -> tuple[int, float]:
     """Number of samples and their highest absolute value."""
     samples, peak = 0, 0.0
-    with part.open("wb") as file:
+    with _writing():
+        file = part.open("wb", buffering=0)  # nothing is left to write when it is closed
+    with file:
         for block in blocks:
             samples += len(block)
             peak = max(peak, float(block.max()), -float(block.min()))
+            left = memoryview(np.ascontiguousarray(block, "<f4")).cast("B")
             with _writing():
-                file.write(block.astype("<f4", copy=False).tobytes())
-        with _writing():
-            file.flush()
+                while left:
+                    left = left[file.write(left) :]
     return samples, peak
 
 

@@ -308,6 +308,8 @@ class TestWindow:
         broken[5] = np.nan
         cleaned = audio.window(Recording.from_array(broken), AudioOptions())
         assert cleaned.array[5] == 0 and codes(cleaned) == ["non_finite_samples"]
+        unscaled = audio.window(Recording.from_array(SOUND * 32768), AudioOptions())
+        assert np.allclose(unscaled.array, SOUND / np.abs(SOUND).max(), atol=1e-6)
 
 
 class TestLimit:
@@ -352,6 +354,21 @@ class TestLimit:
         assert decoded(path, workdir).duration_s == 4.0
 
 
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from pipeline import audio
+from schemas.errors import StageFailed
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+path, workdir = map(Path, sys.argv[1:])
+try:
+    audio.open_recording(path, workdir=workdir)
+except StageFailed as error:
+    print(error.code, list(workdir.iterdir()))
+"""
+
+
 class TestProgress:
     def test_progress_rises_to_the_end(self, tmp_path, workdir):
         seen = []
@@ -366,6 +383,19 @@ class TestProgress:
         with pytest.raises(JobError):
             audio.open_recording(media.wav(tmp_path / "a.wav", SOUND), workdir=workdir, progress=stop)
         assert not list(workdir.iterdir())
+
+    def test_a_full_disk_is_a_coded_error_and_leaves_nothing(self, tmp_path, workdir):
+        """The limit of a file's size stands in for the disk's; in a process of its own, since it stays."""
+        path = media.wav(tmp_path / "a.wav", babble(60.0))
+        command = [sys.executable, "-c", FULL_DISK, path, workdir]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert out.strip() == "stage_failed []"
+
+    def test_progress_never_falls_even_on_the_second_way_through(self, tmp_path, workdir):
+        seen = []
+        path = media.wav(tmp_path / "a.wav", np.stack([SOUND, -SOUND]))
+        audio.open_recording(path, workdir=workdir, progress=seen.append)
+        assert seen == sorted(seen)
 
     def test_a_folder_that_cannot_be_written_is_a_coded_error(self, tmp_path):
         with pytest.raises(StageFailed, match="could not be written"):
