@@ -92,7 +92,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     group.flag(
         "backend",
         "speech to text backend (default: auto)",
-        choices=_backends("asr", "mlx"),
+        choices=_backends("asr"),
         type=_backend,
     )
     group.flag("model_cache_only", "never download: use what is on this machine (default: False)", type=_bool)
@@ -237,8 +237,8 @@ def _shown(default: Any) -> str:
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
-def _backends(room: str, *more: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(("auto", *more, *backends.available(room))))
+def _backends(room: str) -> tuple[str, ...]:
+    return ("auto", *backends.available(room))
 
 
 def _choices(option: str) -> tuple[str, ...]:
@@ -285,15 +285,14 @@ def _options(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Options:
 
 
 def _name_mlx(parser: argparse.ArgumentParser, given: dict[str, Any]) -> None:
-    """``--backend mlx`` is the best MLX backend that there is; ``--mlx_model`` asks for it and for a model."""
-    if "mlx_model" in given:
-        if "model" in given:
-            parser.error("give --model or --mlx_model, not both")
-        given["model"] = given.pop("mlx_model")
-        if given.setdefault("backend", "mlx") not in ("mlx", "mlx_whisper"):
-            parser.error(f"--mlx_model does not go with --backend {given['backend']}")
-    if given.get("backend") == "mlx":
-        given["backend"] = "mlx" if "mlx" in backends.available("asr") else "mlx_whisper"
+    """``--mlx_model`` asks for a model, and for an MLX backend."""
+    if "mlx_model" not in given:
+        return
+    if "model" in given:
+        parser.error("give --model or --mlx_model, not both")
+    given["model"] = given.pop("mlx_model")
+    if given.setdefault("backend", "mlx") not in ("mlx", "mlx_whisper"):
+        parser.error(f"--mlx_model does not go with --backend {given['backend']}")
 
 
 def _without_effect(parser: argparse.ArgumentParser, given: dict[str, Any]) -> tuple[Warning_, ...]:
