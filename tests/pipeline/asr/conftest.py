@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import backends
+from pipeline.asr import ChunkText
 from pipeline.plan import Choice
 from pipeline.recording import Recording
 from pipeline.vad import Chunk, SpeechRegion
@@ -60,3 +61,17 @@ def spanish() -> tuple[Recording, list[Chunk]]:
 
     recording = Recording.from_array(load_waveform(DATA / "syn_es_meeting.flac"))
     return recording, [Chunk(0.2, 4.55, (SpeechRegion(0.4, 4.4),))]
+
+
+@pytest.fixture(scope="session")
+def english_texts(loaded, english) -> Callable[[str], dict[int, ChunkText]]:
+    """``english_texts(backend)``: the texts of both chunks by number; each backend does them once."""
+
+    @cache
+    def get(backend: str) -> dict[int, ChunkText]:
+        recording, chunks = english
+        texts = list(loaded(backend).transcribe(recording, list(enumerate(chunks)), "English"))
+        assert sorted(t.index for t in texts) == [0, 1], "every chunk comes back once"
+        return {t.index: t for t in texts}
+
+    return get

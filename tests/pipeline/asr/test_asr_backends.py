@@ -44,12 +44,9 @@ def test_it_says_what_it_is(backend, loaded):
 
 
 @pytest.mark.parametrize("backend", ALL)
-def test_every_chunk_comes_back_once_with_ordered_segments_inside_it(backend, loaded, english):
-    recording, chunks = english
-    texts = list(loaded(backend).transcribe(recording, list(enumerate(chunks)), "en"))
-    assert sorted(t.index for t in texts) == [0, 1]
-    for said in texts:
-        chunk = chunks[said.index]
+def test_every_chunk_comes_back_once_with_ordered_segments_inside_it(backend, english_texts, english):
+    for index, said in english_texts(backend).items():
+        chunk = english[1][index]
         assert said.segments
         assert all(chunk.start <= s.start < s.end <= chunk.end for s in said.segments)
         assert [s.start for s in said.segments] == sorted(s.start for s in said.segments)
@@ -83,8 +80,8 @@ def test_spanish_is_heard_as_spanish(backend, loaded, spanish):
 
 
 @pytest.mark.parametrize("backend", WHISPER)
-def test_the_words_are_those_that_were_said(backend, loaded, english):
-    texts = transcribed(loaded(backend), *english, "english")
+def test_the_words_are_those_that_were_said(backend, english_texts):
+    texts = english_texts(backend)
     assert errors(ENGLISH, text_of(texts), "en") <= 0.1
     assert not [w for t in texts.values() for w in t.warnings]
     segment = texts[0].segments[0]
@@ -95,21 +92,19 @@ def test_the_words_are_those_that_were_said(backend, loaded, english):
 
 
 @pytest.mark.parametrize("backend", WHISPER)
-def test_utterances_lie_where_they_are_said(backend, loaded, english):
+def test_utterances_lie_where_they_are_said(backend, english_texts):
     """Segments are utterances, their times within a second of the truth."""
-    segments = transcribed(loaded(backend), *english, "en")[1].segments
+    segments = english_texts(backend)[1].segments
     question = next(s for s in segments if "?" in s.text)
     assert question.start == pytest.approx(6.8, abs=1.0)
     assert question.end == pytest.approx(8.2, abs=1.0)
 
 
 @pytest.mark.parametrize("backend", WHISPER)
-def test_a_chunk_says_the_same_alone_as_in_a_batch(backend, loaded, english):
+def test_a_chunk_says_the_same_alone_as_in_a_batch(backend, loaded, english_texts, english):
     recording, chunks = english
-    asr = loaded(backend)
-    together = transcribed(asr, recording, chunks, "en")
-    (alone,) = asr.transcribe(recording, [(1, chunks[1])], "en")
-    assert [s.text for s in alone.segments] == [s.text for s in together[1].segments]
+    (alone,) = loaded(backend).transcribe(recording, [(1, chunks[1])], "en")
+    assert [s.text for s in alone.segments] == [s.text for s in english_texts(backend)[1].segments]
 
 
 @pytest.mark.parametrize("backend", WHISPER)
@@ -233,6 +228,5 @@ def test_an_mlx_model_refuses_to_run_on_another_thread(loaded, spanish):
     assert [error.code for error in caught] == ["internal_error"]
 
 
-def test_echo_says_the_times_of_each_chunk(loaded, english):
-    texts = transcribed(loaded("echo"), *english, "en")
-    assert text_of(texts) == "from 0.20 to 6.60 from 6.65 to 12.60"
+def test_echo_says_the_times_of_each_chunk(english_texts):
+    assert text_of(english_texts("echo")) == "from 0.20 to 6.60 from 6.65 to 12.60"
