@@ -155,7 +155,8 @@ def _last_lines(result: Result) -> Iterator[str]:
         yield f"file: {file.path} ({file.format})"
     if result.page and (result.segments or result.turns):
         what = "turns" if result.turns else "segments"
-        yield f"page: {result.page.returned} of {result.page.total_segments} {what}"
+        first = "" if result.page.first_id is None else f", from id {result.page.first_id} on"
+        yield f"page: {result.page.returned} of {result.page.total_segments} {what}{first}"
     if result.next_action:
         arguments = json.dumps(result.next_action.model_dump(mode="json")["arguments"], ensure_ascii=False)
         yield f"next: {result.next_action.tool} {arguments}"

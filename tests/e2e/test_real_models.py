@@ -106,14 +106,15 @@ def test_a_restarted_server_reads_it_and_makes_the_same_from_the_cache(start, do
 
 
 def test_a_job_killed_in_the_middle_goes_on_with_what_is_finished(server, done):
-    job = server.result("transcribe", file_path=str(MEETING), wait_s=0)
+    minute = {"file_path": str(MEETING), "start_s": 30, "end_s": 90}
+    job = server.result("transcribe", **minute, wait_s=0)
     state = server.until_running(job["job_id"])
     while state["status"] == "running" and state["progress"]["stage"] in ("audio", "vad"):
         state = server.result("get_job", job_id=job["job_id"], wait_s=0.2)
     assert state["status"] == "running", "the machine was faster than this test"
     server.worker().kill()
     assert server.error("get_job", job_id=job["job_id"])["code"] == "worker_died"
-    again = followed(server, server.result("transcribe", file_path=str(MEETING)))
+    again = followed(server, server.result("transcribe", **minute))
     assert again["stages"]["vad"]["cached"] is True
 
 
