@@ -255,6 +255,14 @@ def test_a_config_of_another_kind_is_refused(tmp_path, old, new):
     assert caught.value.code == "model_damaged"
 
 
+def test_parameters_of_another_pipeline_are_refused(community_1):
+    config = community_1 / "config.yaml"
+    config.write_text(COMMUNITY_1.replace("Fa: 0.07", "method: centroid"), "utf-8")
+    with pytest.raises(ModelNotFound, match="parameters") as caught:
+        load(community_1)
+    assert caught.value.code == "model_damaged"
+
+
 def test_a_damaged_plda_is_refused(community_1):
     (community_1 / "plda" / "plda.npz").write_bytes(b"nothing")
     with pytest.raises(ModelNotFound) as caught:
