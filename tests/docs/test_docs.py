@@ -95,6 +95,17 @@ def test_a_flag_s_other_names_choices_and_default_are_on_the_page(action) -> Non
     assert marked(default) == ([shown[1]] if shown else [])
 
 
+def test_the_server_page_has_every_flag_and_every_variable() -> None:
+    from mcp_server.__main__ import _parser
+
+    rows = table(page("server.md"), "flag", "what", "default")
+    actions = {action.option_strings[0]: action for action in _parser()._actions}
+    assert {marked(row[0])[0] for row in rows} == actions.keys() - {"-h"}
+    variables = {marked(row[0])[0] for row in table(page("server.md"), "variable", "what")}
+    read = {text for path in SOURCES for text in strings(path) if re.fullmatch(r"WHISPERX_MLX_\w+", text)}
+    assert {name for name in variables if name.startswith("WHISPERX_MLX_")} == read
+
+
 def test_every_error_has_its_section_with_cause_and_exit_status() -> None:
     written = sections(page("errors.md"))
     assert written.keys() == CODES.keys()
