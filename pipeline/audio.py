@@ -150,10 +150,10 @@ def _decode(
     channel: int | None = None,
 ) -> _Pass:
     """Writes the window of one channel, or of the mean of all, to ``part``."""
-    tally = Tally()
-    with open_media(path, identity) as media:
+    tally, reporter = Tally(), _Reporter(progress)
+    with open_media(path, identity, reporter.again) as media:
         _refuse_long(_length_asked_for(media.duration_s, options), options)
-        blocks = _reported(waveform_blocks(media, tally, channel), media, options, tally, progress)
+        blocks = _reported(waveform_blocks(media, tally, channel), media, options, tally, reporter)
         samples, peak = _write(part, _within(blocks, options))
         if not samples:
             raise (
@@ -181,13 +181,28 @@ def _within(blocks: Iterator[np.ndarray], options: AudioOptions) -> Iterator[np.
             return
 
 
+class _Reporter:
+    """Passes on fractions that never fall."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._fraction = progress, 0.0
+
+    def __call__(self, fraction: float) -> None:
+        self._fraction = max(self._fraction, min(1.0, fraction))
+        self.again()
+
+    def again(self) -> None:
+        """The same fraction once more: a chance to stop."""
+        self._progress(self._fraction)
+
+
 def _reported(
-    blocks: Iterable[np.ndarray], media: Media, options: AudioOptions, tally: Tally, progress: Progress
+    blocks: Iterable[np.ndarray], media: Media, options: AudioOptions, tally: Tally, reporter: _Reporter
 ) -> Iterator[np.ndarray]:
     end = min((s for s in (options.end_s, media.duration_s) if s), default=None)
     for block in blocks:
         if end:
-            progress(min(1.0, tally.clock_s / end))
+            reporter(tally.clock_s / end)
         yield block
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -33,6 +33,7 @@ _PROTOCOLS = "none"  # no protocol has this name; an empty list would allow all
 
 _HEAD_BYTES = 4096
 _BUFFER_BYTES = 1 << 17
+_MOST_BYTES_TO_OPEN = 128 << 20  # the index of a day of video has less
 _DRM_TAGS = {"drms", "enca", "aavd"}  # FairPlay, Common Encryption, Audible
 _MOST_CHANNELS = 64
 LEAST_HZ, MOST_HZ = 1000, 1_000_000
@@ -111,8 +112,15 @@ class Media:
 
 
 @contextmanager
-def open_media(path: str | os.PathLike[str], identity: FileIdentity | None = None) -> Iterator[Media]:
+def open_media(
+    path: str | os.PathLike[str],
+    identity: FileIdentity | None = None,
+    on_read: Callable[[], None] | None = None,
+) -> Iterator[Media]:
     """The sound track of the file at ``path``; ``identity`` is the file that was allowed to be read.
+
+    ``on_read`` is called before each piece of the file is read, and may raise to stop: FFmpeg can search
+    gigabytes of a damaged file for the next sound.
 
     Raises :class:`FileNotReadable` (``file_not_found``, ``access_denied``, ``not_a_file``, ``file_unreadable``,
     ``file_changed``) and :class:`MediaError` (``not_media``, ``no_audio_stream``, ``empty_audio``,
@@ -123,7 +131,7 @@ def open_media(path: str | os.PathLike[str], identity: FileIdentity | None = Non
         head = file.read(_HEAD_BYTES)
         _refuse_by_content(head, size)
         file.seek(0)
-        with _container(file, head) as container:
+        with _container(file, head, on_read) as container:
             yield _choose_track(container, head, size)
 
 
@@ -225,30 +233,49 @@ def _refuse_by_content(head: bytes, size: int) -> None:
 
 
 @contextmanager
-def _container(file: Any, head: bytes) -> Iterator[InputContainer]:
+def _container(file: Any, head: bytes, on_read: Callable[[], None] | None) -> Iterator[InputContainer]:
     import av
 
+    source = _Source(file, on_read or (lambda: None))
     try:
         container = av.open(
-            _Nameless(file),
+            source,
             mode="r",
             container_options={"format_whitelist": FORMATS, "protocol_whitelist": _PROTOCOLS},
             metadata_errors="replace",
             buffer_size=_BUFFER_BYTES,
             io_open=_refuse_other_files,
         )
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, _TooMuchToOpenError) as error:
         raise _not_media(head) from error
+    source.budget = None
     with container:
         yield container
 
 
-class _Nameless:
-    """Only what FFmpeg needs of a file: a name would let it guess the format from the ending."""
+class _TooMuchToOpenError(Exception):
+    """A whole disk's worth was searched, and there is no beginning of a recording in it."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.read, self.tell = file.read, file.tell
+
+class _Source:
+    """Only what FFmpeg needs of a file: a name would let it guess the format from the ending.
+
+    ``budget`` is the number of bytes that may still be read, none for any.
+    """
+
+    def __init__(self, file: Any, on_read: Callable[[], None]) -> None:
+        self._file, self._on_read = file, on_read
+        self.budget: int | None = _MOST_BYTES_TO_OPEN
+        self.tell = file.tell
+
+    def read(self, count: int) -> bytes:
+        """At most ``count`` bytes, none at the end."""
+        self._on_read()
+        if self.budget is not None:
+            self.budget -= count
+            if self.budget < 0:
+                raise _TooMuchToOpenError
+        return self._file.read(count)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """The new position; below zero for a place that damage made up, as FFmpeg has it."""

@@ -21,7 +21,7 @@ from recordings import WHY_ABSENT, entries, shared_folder
 from pipeline import audio
 from pipeline import media as opening
 from pipeline.recording import SAMPLE_RATE
-from schemas.errors import FileNotReadable, MediaError, TranscriptionError
+from schemas.errors import FileNotReadable, JobError, MediaError, TranscriptionError
 from schemas.jobs import FileIdentity
 
 SOUND = babble(4.0)
@@ -172,15 +172,13 @@ class TestFiles:
         assert error.value.code == "access_denied"
 
     def test_a_disk_that_fails_half_way(self, tmp_path, workdir, monkeypatch):
-        class Failing(opening._Nameless):
-            def __init__(self, file):
-                super().__init__(file)
-                self.read = lambda count: self.fail() if file.tell() > 1_000_000 else file.read(count)
+        class Failing(opening._Source):
+            def read(self, count):
+                if self.tell() > 1_000_000:
+                    raise OSError(5, "Input/output error")
+                return super().read(count)
 
-            def fail(self):
-                raise OSError(5, "Input/output error")
-
-        monkeypatch.setattr(opening, "_Nameless", Failing)
+        monkeypatch.setattr(opening, "_Source", Failing)
         path = media.wav(tmp_path / "a.wav", babble(60.0))
         with pytest.raises(FileNotReadable, match="Input/output error") as error:
             audio.open_recording(path, workdir=workdir)
@@ -393,6 +391,29 @@ def test_whatever_is_mangled_gives_sound_or_a_coded_error(name, tmp_path, workdi
         sound = recording.read(0, recording.samples)
         assert np.isfinite(sound).all() and np.abs(sound).max(initial=0) <= 1
         recording.pcm.unlink()
+
+
+def test_a_huge_file_without_a_beginning_is_not_searched_to_its_end(tmp_path, workdir, monkeypatch):
+    """A file laid out for a recording that never came: four gigabytes of zeros behind a header."""
+    monkeypatch.setattr(opening, "_MOST_BYTES_TO_OPEN", 16 << 20)
+    path = written(tmp_path, b"FLV\x01\x05\0\0\0\x09", "a.flv")
+    os.truncate(path, 1 << 32)
+    assert refused(path, workdir).code == "truncated_media"
+
+
+def test_searching_for_sound_can_be_stopped(tmp_path, workdir):
+    """Between the first second and the zeros behind it no block of sound comes, yet progress is asked."""
+    path = media.encode(tmp_path / "a.mp3", Track(babble(1.0), codec="libmp3lame"))
+    os.truncate(path, 1 << 30)
+    reads = []
+
+    def stop(_fraction):
+        reads.append(1)
+        if len(reads) > 20:
+            raise JobError("stopped", code="job_cancelled")
+
+    with pytest.raises(JobError):
+        audio.open_recording(path, workdir=workdir, progress=stop)
 
 
 HARD = list(entries(shared_folder(), "hard"))
