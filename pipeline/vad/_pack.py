@@ -17,8 +17,8 @@ from pipeline.recording import SAMPLE_RATE, Recording
 from pipeline.vad._regions import Chunk, SpeechRegion
 
 WINDOW_S = 30.0  # what Whisper's encoder sees
-# Inside a chunk. Whisper invents text over longer silences; shorter ones often hold speech that was missed: in
-# far-field meetings (AMI excerpts, Silero) 0.5 s leaves up to 13 % of the words outside the chunks, 5 s up to 3 %.
+# Inside a chunk. Whisper invents text over longer silences; shorter ones often hold speech that was missed: in two
+# of five far-field meetings (AMI excerpts, Silero) the chunks hold 87 and 89 % of the words at 0.5 s, all at 5 s.
 LONGEST_SILENCE_S = 5.0
 _PAD_S = 0.2
 _SEARCH_S = 10.0  # before the limit, for a pause or a quiet place to cut
