@@ -29,8 +29,9 @@ from schemas.options import AsrOptions, Options
 if TYPE_CHECKING:
     from pipeline.models import ModelFiles
     from pipeline.plan import Choice
-    from pipeline.whisper_mlx.engine import Engine, Task, Window, WindowText
+    from pipeline.whisper_mlx.engine import Engine
     from pipeline.whisper_mlx.model import Model
+    from pipeline.whisper_mlx.windows import Task, Window, WindowText
 
 REQUIRES = ("mlx", "mlx_whisper", "threadpoolctl")
 DEVICES = ("metal", "cuda", "cpu")
@@ -134,7 +135,7 @@ class MlxWhisperBatched:
 
     def _task(self, engine: Engine, language: str, before: tuple[int, ...]) -> Task:
         from pipeline.asr._decoding import Fallback
-        from pipeline.whisper_mlx.engine import Task
+        from pipeline.whisper_mlx.windows import Task
 
         asked = self.options
         code = checked_language(language, engine.tokens.languages, asked)
@@ -189,7 +190,7 @@ class _Windows:
         self.spans: dict[int, Span] = {}
 
     def take(self, count: int) -> list[Window]:
-        """See :class:`pipeline.whisper_mlx.engine.WindowSource`."""
+        """See :class:`pipeline.whisper_mlx.windows.WindowSource`."""
         with self.lock:
             return [self._window(span) for span in self.schedule.take(count)]
 
@@ -200,7 +201,7 @@ class _Windows:
             return self.schedule.put(span, self._decoded(said, span.span.end - span.span.start))
 
     def _window(self, span: Span) -> Window:
-        from pipeline.whisper_mlx.engine import Window
+        from pipeline.whisper_mlx.windows import Window
 
         key = next(self.keys)
         self.spans[key] = span

@@ -42,13 +42,17 @@ class Encoder:
 
     def __call__(self, log_mel: mx.array) -> mx.array:
         """(windows, 2 * ctx, n_mels) to (windows, ctx, state)."""
-        x = self.kernels.gelu(self.conv1(_neighbours(log_mel, stride=1)))
-        x = self.kernels.gelu(self.conv2(_neighbours(x, stride=2)))
-        x = x + self.positions[: x.shape[1]]
+        x = self.stem(log_mel)
         for block in self.blocks:
             x = x + self._attend(block, block.attn_ln(x))
             x = x + self.kernels.mlp(block.mlp_ln(x), block.up, block.down)
         return self.ln_post(x)
+
+    def stem(self, log_mel: mx.array) -> mx.array:
+        """The convolutions and the positions."""
+        x = self.kernels.gelu(self.conv1(_neighbours(log_mel, stride=1)))
+        x = self.kernels.gelu(self.conv2(_neighbours(x, stride=2)))
+        return x + self.positions[: x.shape[1]]
 
     def _attend(self, block: EncoderBlock, x: mx.array) -> mx.array:
         windows, frames, state = x.shape

@@ -8,86 +8,20 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
 
 import mlx.core as mx
 import numpy as np
 
-from pipeline.asr._decoding import compression_ratio
 from pipeline.whisper_mlx.kv_cache import WindowCross
+from pipeline.whisper_mlx.lane import Lane
 from pipeline.whisper_mlx.language import language_probabilities
 from pipeline.whisper_mlx.model import Model
 from pipeline.whisper_mlx.tokens import Tokens
+from pipeline.whisper_mlx.windows import SharedSource, Task, WindowSource, WindowText
 from schemas.errors import StageFailed
 
 _NO_MEMORY = ("out of memory", "malloc", "unable to allocate", "failed to allocate")
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of at most 30 s; ``log_mel`` computes its (frames, n_mels). ``key`` is its own in a run."""
-
-    key: int
-    log_mel: Callable[[], np.ndarray]
-
-
-@dataclass(frozen=True)
-class WindowText:
-    """What a window says: text and timestamp tokens; log probability per token."""
-
-    key: int
-    language: str
-    tokens: tuple[int, ...]
-    text: str
-    avg_logprob: float
-    no_speech_prob: float
-    temperature: float
-
-    @cached_property
-    def compression_ratio(self) -> float:
-        """Bytes over compressed bytes: high where words repeat."""
-        return compression_ratio(self.text)
-
-
-class WindowSource(Protocol):
-    """Where windows come from. It may be asked again after it had none."""
-
-    def take(self, count: int) -> list[Window]:
-        """At most ``count`` windows."""
-        ...
-
-
-class Fallback(Protocol):
-    """When a window is decoded again; see :class:`pipeline.asr._decoding.Fallback`."""
-
-    temperatures: tuple[float, ...]
-
-    def fails(self, decoded: Any) -> bool:
-        """Whether a :class:`WindowText` is not to be trusted."""
-        ...
-
-    def best(self, tried: Sequence[Any]) -> Any:
-        """The answer, out of one or more attempts."""
-        ...
-
-
-@dataclass(frozen=True)
-class Task:
-    """How windows are decoded. ``language`` none: each window in its own. ``before``: text tokens of a prompt."""
-
-    language: str | None
-    fallback: Fallback
-    task: str = "transcribe"
-    timestamps: bool = True
-    beam_size: int = 1
-    patience: float = 1.0
-    length_penalty: float = 1.0
-    best_of: int = 5
-    suppressed: tuple[int, ...] = ()
-    before: tuple[int, ...] = ()
 
 
 class Engine:
@@ -135,8 +69,6 @@ class Engine:
                 worked = True
 
     def _round(self, shared: SharedSource, task: Task) -> Iterator[WindowText]:
-        from pipeline.whisper_mlx.lane import Lane
-
         if self.lanes == 1:
             return Lane(self, task, shared, self.slots).run()
         slots = max(1, self.slots // self.lanes)
@@ -157,40 +89,7 @@ class Engine:
         self.encode_batch = min(self.encode_batch, self.slots)
 
 
-class SharedSource:
-    """A source that several lanes draw from, and that takes back what they did not finish."""
-
-    def __init__(self, source: WindowSource) -> None:
-        self.stopped = False
-        self._source = source
-        self._lock = threading.Lock()
-        self._out: dict[int, Window] = {}
-        self._returned: list[Window] = []
-
-    def take(self, count: int) -> list[Window]:
-        """At most ``count`` windows; none once the run was stopped."""
-        with self._lock:
-            if self.stopped:
-                return []
-            taken, self._returned = self._returned[:count], self._returned[count:]
-            taken += self._source.take(count - len(taken))
-            self._out.update((window.key, window) for window in taken)
-            return taken
-
-    def done(self, key: int) -> None:
-        """A window's text was handed out."""
-        with self._lock:
-            self._out.pop(key, None)
-
-    def give_back(self) -> None:
-        """Start again with all windows that are not done."""
-        with self._lock:
-            self._returned = list(self._out.values())
-            self._out.clear()
-            self.stopped = False
-
-
-def _in_threads(lanes: Sequence[Any], shared: SharedSource) -> Iterator[WindowText]:
+def _in_threads(lanes: Sequence[Lane], shared: SharedSource) -> Iterator[WindowText]:
     """The lanes' texts as they come. An error in a lane stops the others and is raised here."""
     out: queue.Queue[WindowText | BaseException | None] = queue.Queue()
     threads = [threading.Thread(target=_work, args=(lane, out), daemon=True) for lane in lanes]
@@ -212,7 +111,7 @@ def _in_threads(lanes: Sequence[Any], shared: SharedSource) -> Iterator[WindowTe
             thread.join()
 
 
-def _work(lane: Any, out: queue.Queue) -> None:
+def _work(lane: Lane, out: queue.Queue) -> None:
     try:
         with mx.stream(mx.new_stream(mx.cpu)):
             for said in lane.run():

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.whisper_mlx.batch import Batch, Job, Row
 from pipeline.whisper_mlx.decoding import Beam, Greedy, Hypothesis, Sample, Strategy
-from pipeline.whisper_mlx.engine import Engine, SharedSource, Task, Window, WindowText
 from pipeline.whisper_mlx.language import language_probabilities
 from pipeline.whisper_mlx.timestamp_rules import Rules
+from pipeline.whisper_mlx.windows import SharedSource, Task, Window, WindowText
+
+if TYPE_CHECKING:
+    from pipeline.whisper_mlx.engine import Engine
 
 _SAMPLES_AT_ONCE = 5
 

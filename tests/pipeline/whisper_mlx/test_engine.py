@@ -6,11 +6,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from pipeline.whisper_mlx import engine as engine_module
 from pipeline.whisper_mlx.decoding import Beam, top_k
-from pipeline.whisper_mlx.engine import Engine, Task
+from pipeline.whisper_mlx.engine import Engine
 from pipeline.whisper_mlx.language import language_probabilities
 from pipeline.whisper_mlx.timestamp_rules import Rules
+from pipeline.whisper_mlx.windows import Task, WindowText
 from schemas.errors import StageFailed
 from tests.pipeline.whisper_mlx.tiny import EOT, Judge, Windows, log_mels, tiny_model
 
@@ -23,7 +23,7 @@ def model():
     return tiny_model()
 
 
-def decoded(engine: Engine, mels=None, **task) -> dict[int, engine_module.WindowText]:
+def decoded(engine: Engine, mels=None, **task) -> dict[int, WindowText]:
     """What an engine says, by window."""
     task = Task(**{"language": "en", "fallback": Judge(), **task})
     said = list(engine.run(Windows(log_mels(WINDOWS) if mels is None else mels), task))
@@ -31,7 +31,7 @@ def decoded(engine: Engine, mels=None, **task) -> dict[int, engine_module.Window
     return {text.key: text for text in said}
 
 
-def tokens(said: dict[int, engine_module.WindowText]) -> dict[int, tuple[int, ...]]:
+def tokens(said: dict[int, WindowText]) -> dict[int, tuple[int, ...]]:
     return {key: text.tokens for key, text in said.items()}
 
 

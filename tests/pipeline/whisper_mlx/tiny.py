@@ -84,7 +84,7 @@ class Windows:
     """Spectrograms as a source for an engine."""
 
     def __init__(self, mels: Sequence[np.ndarray]) -> None:
-        from pipeline.whisper_mlx.engine import Window
+        from pipeline.whisper_mlx.windows import Window
 
         self.waiting = [Window(key, lambda mel=mel: mel) for key, mel in enumerate(mels)]
 
