@@ -54,6 +54,7 @@ def test_what_people_do_repeat_stays(text):
         ("Well a" + "a" * 60, "Well a"),
         ("!" * 224, None),
         ("ha-ha-" * 30, "ha"),
+        ("Okay. " * 10, "Okay."),
         ("один два три четыре " * 8, "один два три четыре"),
     ],
 )
