@@ -11,9 +11,11 @@ Each takes a path, or float32 samples (samples,) at 16 kHz, and the names of :mo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from schemas.diarization import Diarization
@@ -93,3 +95,14 @@ def _read(transcript: Any) -> Transcript:
     from schemas.whisperx import from_whisperx
 
     return transcript if isinstance(transcript, Transcript) else from_whisperx(transcript)
+
+
+class _Package(ModuleType):
+    """Keeps ``align`` and ``diarize`` functions here: importing a room would bind the room to its name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

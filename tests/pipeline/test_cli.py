@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import pipeline.run
-from pipeline import _cli_flags, cli
+from pipeline import _cli_flags, cli, models
 from pipeline._cli_flags import WITHOUT_EFFECT, build_parser, parse
 from schemas.errors import CODES, StageFailed, from_dict
 from schemas.options import Options, SubtitleOptions, flat_names
@@ -474,7 +474,10 @@ def test_a_language_by_name_is_written_as_its_code_and_an_unknown_one_is_refused
     assert "Klingon" in done.stderr
 
 
-def test_ctrl_c_ends_the_command_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_command_and_leaves_nothing_behind(tmp_path: Path, starter_weights) -> None:
+    starter_weights("whisper", "base", "ctranslate2")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "models").symlink_to(models.cache_root())
     argv = [str(RECORDING), "-o", str(tmp_path / "out"), "--print_progress", "True"]
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", *argv],

@@ -181,6 +181,15 @@ def test_a_transcript_diarized_later_keeps_its_text(tmp_path):
     assert all(segment.speaker == "SPEAKER_00" for segment in named.segments)
 
 
+def test_importing_a_room_leaves_the_function_of_its_name():
+    import pipeline
+    import pipeline.align
+    import pipeline.diarize
+
+    assert callable(pipeline.align)
+    assert callable(pipeline.diarize)
+
+
 def test_misspelt_options_name_the_right_spelling():
     with pytest.raises(InvalidArgument) as error:
         transcribe(CLIP, numspeakers=3)

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 from conftest import ENGLISH, SPANISH
+from recordings import SHIPPED
 
 from pipeline import backends
 from pipeline.plan import Choice
@@ -136,11 +137,9 @@ def test_spanish_is_written_in_spanish_and_translated_on_demand(backend, loaded,
 
 @pytest.mark.parametrize("backend", WHISPER)
 def test_numerals_are_written_as_words_on_demand(backend, loaded):
-    from conftest import DATA
-
     from pipeline.audio import load_waveform
 
-    recording = Recording.from_array(load_waveform(DATA / "syn_es_meeting.flac"))
+    recording = Recording.from_array(load_waveform(SHIPPED / "syn_es_meeting.flac"))
     units = [Chunk(5.4, 10.2, (SpeechRegion(5.6, 10.0),))]  # "mil doscientas unidades, un ocho por ciento"
     assert re.search(r"\d", text_of(transcribed(loaded(backend), recording, units, "es")))
     spelt = text_of(transcribed(loaded(backend, suppress_numerals=True), recording, units, "es"))
@@ -187,9 +186,8 @@ def test_a_language_that_the_model_is_too_old_for_is_an_error(backend, loaded, s
         transcribed(loaded(backend), *spanish, "yue")
 
 
-@pytest.mark.parametrize("backend", WHISPER)
-def test_a_precision_that_is_not_there_is_an_error_that_names_those_that_are(backend):
-    missing = {"faster_whisper": "bfloat16"}.get(backend, "int8")
+@pytest.mark.parametrize(("backend", "missing"), [("faster_whisper", "bfloat16"), ("mlx_whisper", "int8")])
+def test_a_precision_that_is_not_there_is_an_error_that_names_those_that_are(backend, missing):
     with pytest.raises(InvalidArgument) as caught:
         backends.load("asr", Choice(backend, "cpu", "base", missing), Options())
     assert missing in caught.value.message
