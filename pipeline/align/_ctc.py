@@ -2,8 +2,8 @@
 
 The best path through the CTC states of the text (Graves et al. 2006; Kürzinger et al., "CTC-Segmentation", 2020),
 exact, in numpy. Before and after the text the path pays for the best symbol whatever it is, so that neighbours'
-speech inside the cut does not pull the first and last words. Text that the model has no symbol for (punctuation,
-numerals, foreign scripts) takes no frames.
+speech inside the cut does not pull the first and last words. What is said and has no symbol (numerals, foreign
+letters) is a wildcard that takes as many frames as it needs; punctuation takes none.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.align import WordTime
-from pipeline.align._words import written_together
+from pipeline.align._words import spoken_units, written_together
 from schemas.errors import FailedToAlign
 from schemas.transcript import Char
 
 _SAME = {"’": "'", "‘": "'", "ʼ": "'", "`": "'"}
 _LAST_TAIL_S = 0.04  # a word's last sound goes on after its symbol; elsewhere up to the separator
 _KNOWN = 0.5  # share of the letters that must be in the vocabulary
+_WILDCARD = -1
+_WILDCARD_COST = 0.05  # per frame, so that pauses around a numeral are left to the blank
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Spelling:
-    """A text as symbols (length,), and the word and the character in it that each stands for (−1: none)."""
+    """A text as symbols (length,), and the word and the character in it that each stands for (−1: none).
+
+    The symbol −1 is the wildcard.
+    """
 
     symbols: np.ndarray
     word: np.ndarray
@@ -72,7 +77,9 @@ class Frames:
 def place(
     log_probs: np.ndarray, words: Sequence[str], language: str, vocabulary: Vocabulary, frames: Frames
 ) -> list[WordTime | None]:
-    """One time per word, none for words without a symbol. ``log_probs`` (frames, vocabulary).
+    """One time per word, none for punctuation and where no word has a symbol. ``log_probs`` (frames, vocabulary).
+
+    Words of wildcards alone have no score.
 
     Raises :class:`FailedToAlign` for text in another script, or that is longer than the frames can hold.
     """
@@ -84,31 +91,39 @@ def place(
 
 
 def spell(words: Sequence[str], language: str, vocabulary: Vocabulary) -> Spelling:
-    """The words' symbols, with separators between words.
+    """The words' symbols, with separators between words that are said.
 
-    A numeral or another spoken word without symbols has one on either side, so that the time it takes belongs to
-    neither neighbour. Raises :class:`FailedToAlign` if most letters are unknown to the model.
+    Raises :class:`FailedToAlign` if most letters are unknown to the model.
     """
+    letters = [character for word in words for character in word if character.isalpha()]
+    known = sum(bool(vocabulary.spell(letter, language)) for letter in letters)
+    if known < _KNOWN * len(letters):
+        raise FailedToAlign("the model does not know their letters")
     symbols: list[tuple[int, int, int]] = []
-    letters = known = 0
     before: str | None = None  # the last word that is said
     for number, word in enumerate(words):
-        if not any(character.isalnum() for character in word):
+        own = _word_symbols(word, language, vocabulary)
+        if not own:
             continue
         if before is not None and vocabulary.separator is not None and not written_together(before, word):
             symbols.append((vocabulary.separator, -1, -1))
         before = word
-        for place_in_word, character in enumerate(word):
-            codes = vocabulary.spell(character, language)
-            letters += character.isalpha()
-            known += character.isalpha() and bool(codes)
-            symbols += [(code, number, place_in_word) for code in codes]
-    if letters and known < _KNOWN * letters:
-        raise FailedToAlign("the model does not know their letters")
-    if not any(word >= 0 for _, word, _ in symbols):
+        symbols += [(symbol, number, place_in_word) for symbol, place_in_word in own]
+    if not known:
         symbols = []
     table = np.array(symbols, dtype=np.int64).reshape(-1, 3)
     return Spelling(table[:, 0], table[:, 1], table[:, 2])
+
+
+def _word_symbols(word: str, language: str, vocabulary: Vocabulary) -> list[tuple[int, int]]:
+    """Symbols with the number of their character; a run of characters that have none is one wildcard."""
+    symbols: list[tuple[int, int]] = []
+    for place_in_word, character in enumerate(word):
+        codes = vocabulary.spell(character, language)
+        if not codes and spoken_units(character) and (not symbols or symbols[-1][0] != _WILDCARD):
+            codes = [_WILDCARD]
+        symbols += [(code, place_in_word) for code in codes]
+    return symbols
 
 
 def best_path(log_probs: np.ndarray, symbols: np.ndarray, blank: int) -> np.ndarray:
@@ -122,7 +137,9 @@ def best_path(log_probs: np.ndarray, symbols: np.ndarray, blank: int) -> np.ndar
     labels = np.full(2 * len(symbols) + 1, blank)
     labels[1::2] = symbols
     cost = log_probs[:, labels]  # (frames, states)
-    cost[:, 0] = cost[:, -1] = log_probs.max(axis=1)
+    best = log_probs.max(axis=1)
+    cost[:, 0] = cost[:, -1] = best
+    cost[:, labels == _WILDCARD] = best[:, None] - _WILDCARD_COST
     skip = np.full(len(labels), -np.inf)
     skip[3::2] = np.where(repeats, -np.inf, 0.0)  # the blank between two different symbols may be left out
     return _viterbi(cost, skip)
@@ -156,7 +173,7 @@ def _words(
     # A symbol sounds on until the next one begins, the last one for a little while.
     until = [frames.start(frame) for frame in first[1:]] + [frames.start(stop[-1]) + _LAST_TAIL_S]
     scores = [
-        float(np.exp(log_probs[a:b, symbol]).mean())
+        None if symbol == _WILDCARD else float(np.exp(log_probs[a:b, symbol]).mean())
         for a, b, symbol in zip(first, stop, spelling.symbols, strict=True)
     ]
     times: list[WordTime | None] = [None] * len(words)
@@ -167,14 +184,20 @@ def _words(
             times[number] = WordTime(
                 start=frames.start(first[own[0]]),
                 end=until[own[-1]],
-                score=float(np.mean([scores[k] for k in own])),
+                score=_mean([scores[k] for k in own]),
                 timing="ctc",
                 chars=tuple(_char(character, spans.get(i)) for i, character in enumerate(word)),
             )
     return times
 
 
-def _char(character: str, span: tuple[float, float, float] | None) -> Char:
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _char(character: str, span: tuple[float, float, float | None] | None) -> Char:
     if span is None:
         return Char(char=character)
-    return Char(char=character, start=span[0], end=span[1], score=round(span[2], 3))
+    start, end, score = span
+    return Char(char=character, start=start, end=end, score=None if score is None else round(score, 3))

@@ -89,6 +89,7 @@ class _Run:
     done_s: float = 0.0
     words: int = 0
     estimated: int = 0
+    characters: int = 0
     failures: Counter[str] = field(default_factory=Counter)
 
     def placed(self, tasks: Sequence[_Task]) -> Iterator[tuple[_Task, list[WordTime | None]]]:
@@ -113,6 +114,7 @@ class _Run:
         """The segment with its words on the clock."""
         times = settled(task.texts, found, task.low, task.high, self.options.interpolate_method)
         self.words += len(times)
+        self.characters += sum(len(time.chars) for time in times if time is not None)
         self.estimated += sum(
             (time is None or time.timing == "interpolated") and any(c.isalnum() for c in text)
             for text, time in zip(task.texts, times, strict=True)
@@ -146,6 +148,9 @@ class _Run:
             )
             for reason, count in sorted(self.failures.items())
         ]
+        if self.options.return_char_alignments and self.words and not self.characters:
+            text = "return_char_alignments: this aligner places words, not characters."
+            found.append(("flag_ignored", text, 1))
         how = "no times" if self.options.interpolate_method == "ignore" else "estimated times"
         found.append(("words_interpolated", f"Words have {how}, out of {self.words}.", self.estimated))
         return tuple(Warning_(code=code, message=text, count=n) for code, text, n in found if n)

@@ -17,6 +17,7 @@ from pipeline.recording import Recording
 from schemas.errors import FailedToAlign
 
 _KEEP = 2 / 3
+_LOOK_BACK_S = 1.0
 
 
 def place_long(
@@ -49,9 +50,7 @@ def place_long(
         found = trimmed(cut.words, checked(cut, found), cut.waveform)
         kept = found if is_last else found[: _trusted(found)]
         times += [later(time, at) for time in kept]
-        at = max(
-            (time.end for time in times[-len(kept) :] if time is not None), default=at + _KEEP * WINDOW_S
-        )
+        at = _next_start(at, kept, found)
         tick(at - bounds[0])
     times += [None] * (len(words) - len(times))
     return failure if failure is not None and not any(times) else times
@@ -68,7 +67,16 @@ def _share(words: Sequence[str], share: float) -> Sequence[str]:
 
 
 def _trusted(times: Sequence[WordTime | None]) -> int:
-    """How many words lie in the first two thirds of the window, at least a third of them and one."""
-    least = max(1, len(times) // 3)
-    count = sum(time is None or time.end <= _KEEP * WINDOW_S for time in times)
-    return max(least, min(count, int(_KEEP * len(times))))
+    """How many words lie in the first two thirds of the window; none if all begin behind them."""
+    inside = sum(time is None or time.end <= _KEEP * WINDOW_S for time in times)
+    begins_inside = times[0] is None or times[0].start < _KEEP * WINDOW_S
+    return max(min(inside, round(_KEEP * len(times))), int(begins_inside))
+
+
+def _next_start(at: float, kept: Sequence[WordTime | None], found: Sequence[WordTime | None]) -> float:
+    """Where the last kept word ends; before the first of the words in a window that begins with a pause."""
+    ends = [time.end for time in kept if time is not None]
+    if ends:
+        return at + ends[-1]
+    first = next((time.start for time in found if time is not None), WINDOW_S)
+    return at + max(_KEEP * WINDOW_S, first) - _LOOK_BACK_S

@@ -25,7 +25,7 @@ def trimmed(
 ) -> list[WordTime | None]:
     """The times without the silence that words were stretched over, and none longer than it can be said.
 
-    ``times`` in seconds from the beginning of ``waveform`` (samples,) at 16 kHz. Estimated times are left alone.
+    ``times`` in seconds, inside ``waveform`` (samples,) at 16 kHz. Estimated times are left alone.
     """
     level = _level_db(waveform)
     loud = ~_silent(level)
@@ -41,7 +41,7 @@ def longest_s(word: str) -> float:
 
 
 def _trim(word: str, time: WordTime, level: np.ndarray, loud: np.ndarray) -> WordTime:
-    first, last = max(0, round(time.start / _HOP_S)), max(0, round(time.end / _HOP_S))
+    first, last = round(time.start / _HOP_S), round(time.end / _HOP_S)
     start, end = time.start, time.end
     runs = _runs(loud[first:last])
     if runs:
@@ -57,7 +57,7 @@ def _trim(word: str, time: WordTime, level: np.ndarray, loud: np.ndarray) -> Wor
 
 def _loudest(level: np.ndarray, start: float, end: float, length: float) -> tuple[float, float]:
     """The stretch of ``length`` seconds between ``start`` and ``end`` with the most energy."""
-    first, count = max(0, round(start / _HOP_S)), round(length / _HOP_S)
+    first, count = round(start / _HOP_S), round(length / _HOP_S)
     energy = np.concatenate([[0.0], np.cumsum(10.0 ** (level[first : round(end / _HOP_S)] / 10.0))])
     if len(energy) <= count:
         return start, start + length

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pipeline.align import Cut, WordTime
 from pipeline.align._words import spoken_units
+from pipeline.recording import SAMPLE_RATE
 from schemas.errors import StageFailed
 
 _SECONDS_PER_UNIT = 0.07  # conversational English: some 14 letters a second
@@ -20,10 +21,13 @@ def natural_s(word: str) -> float:
 
 
 def checked(cut: Cut, times: list[WordTime | None]) -> list[WordTime | None]:
-    """The times, one per word. Raises :class:`StageFailed` where a backend lost or invented words."""
+    """A backend's times, finite, in order and inside the cut.
+
+    Raises :class:`StageFailed` where it lost or invented words.
+    """
     if len(times) != len(cut.words):
         raise StageFailed(f"the aligner gave {len(times)} times for {len(cut.words)} words")
-    return times
+    return in_order(times, 0.0, len(cut.waveform) / SAMPLE_RATE)
 
 
 def later(time: WordTime | None, by: float) -> WordTime | None:

@@ -31,7 +31,7 @@ VERSION = 1
 MODEL_KIND = "whisper"
 MODEL_FORMATS = ("ctranslate2", "mlx")
 
-_GAP_SAMPLES = SAMPLE_RATE // 2  # of silence between two cuts in a window
+_GAP_SAMPLES = SAMPLE_RATE  # of silence between two cuts in a window
 _PEAK = 0.5  # of every cut, so that a loud one does not drown its neighbours in the spectrogram
 _ASTRAY = 0.3  # share of a cut's words outside its audio, for its neighbours to be blamed
 

@@ -65,11 +65,13 @@ def load(choice: Choice, options: Options) -> CtcAligner:
     Raises what :func:`pipeline.models.find` raises, and :class:`ModelNotFound` (``model_damaged``) for files that
     are not a wav2vec2 CTC model.
     """
+    from safetensors import SafetensorError
+
     (files,) = weights(choice, options)
     read = _torchaudio if files.format == "torchaudio" else _transformers
     try:
         emit, vocabulary = read(files, choice.device)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelNotFound(
             f"alignment model {files.name!r} cannot be read ({type(error).__name__})",
             code="model_damaged",
