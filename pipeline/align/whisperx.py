@@ -11,7 +11,7 @@ time by a ratio of lengths that is wrong past the end of the file.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,19 +65,10 @@ def load(choice: Choice, options: Options) -> CtcAligner:
     Raises what :func:`pipeline.models.find` raises, and :class:`ModelNotFound` (``model_damaged``) for files that
     are not a wav2vec2 CTC model.
     """
-    from safetensors import SafetensorError
 
     (files,) = weights(choice, options)
-    read = _torchaudio if files.format == "torchaudio" else _transformers
-    try:
-        emit, vocabulary = read(files, choice.device)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelNotFound(
-            f"alignment model {files.name!r} cannot be read ({type(error).__name__})",
-            code="model_damaged",
-            hint=f"fetch it again: whisperx-mlx models pull {files.name} --kind align",
-        ) from error
-    return CtcAligner(emit, vocabulary, files, choice.device)
+    network, vocabulary = _read(files)
+    return CtcAligner(network.to(choice.device).emit, vocabulary, files, choice.device)
 
 
 class CtcAligner:
@@ -109,54 +100,85 @@ class CtcAligner:
             return error
 
 
-def _torchaudio(files: ModelFiles, device: str) -> tuple[Emitter, Vocabulary]:
+@dataclass(frozen=True)
+class _Network:
+    """A torch model, and how it makes logits (1, frames, vocabulary) of a waveform (1, samples)."""
+
+    model: Any
+    logits: Callable[[Any, Any], Any]
+    device: str = "cpu"
+
+    def to(self, device: str) -> _Network:
+        return replace(self, model=self.model.to(device), device=device)
+
+    def emit(self, waveform: np.ndarray) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            logits = self.logits(self.model, torch.from_numpy(waveform)[None].to(self.device))
+            return torch.log_softmax(logits[0].float().cpu(), dim=-1).numpy().astype(np.float64)
+
+
+def _read(files: ModelFiles) -> tuple[_Network, Vocabulary]:
+    from pickle import UnpicklingError
+
+    from safetensors import SafetensorError
+
+    read = _torchaudio if files.format == "torchaudio" else _transformers
+    try:
+        return read(files)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        SafetensorError,
+        UnpicklingError,
+    ) as error:
+        raise ModelNotFound(
+            f"alignment model {files.name!r} cannot be read ({type(error).__name__})",
+            code="model_damaged",
+            hint=f"fetch it again: whisperx-mlx models pull {files.name} --kind align",
+        ) from error
+
+
+def _torchaudio(files: ModelFiles) -> tuple[_Network, Vocabulary]:
     """A torchaudio bundle; ``files.path`` is its checkpoint. LARGE bundles normalise the waveform themselves."""
     import torchaudio
 
-    bundle = _bundle(torchaudio.pipelines, files)
-    folder = Path(files.path).parent
-    model: Any = bundle.get_model(dl_kwargs={"model_dir": str(folder), "weights_only": True})
-    model = model.to(device)
+    bundle = _bundle(torchaudio.pipelines, files.path.name)
+    model = bundle.get_model(dl_kwargs={"model_dir": str(files.path.parent), "weights_only": True})
     vocabulary = Vocabulary.of({label: i for i, label in enumerate(bundle.get_labels())}, blank=0)
-    return _emitter(lambda waveform: model(waveform)[0], device), vocabulary
+    return _Network(model, lambda model, waveform: model(waveform)[0]), vocabulary
 
 
-def _bundle(pipelines: Any, files: ModelFiles) -> Any:
-    """The bundle by its name, or by the name of its checkpoint; the file must be there under that name."""
-    wanted = Path(files.path).name
+def _bundle(pipelines: Any, checkpoint: str) -> Any:
+    """The bundle that a checkpoint of this name belongs to; under another name it would be downloaded."""
     for name in pipelines.__all__:
         bundle = getattr(pipelines, name)
-        if getattr(bundle, "_path", None) is not None and Path(bundle._path).name == wanted:
+        if getattr(bundle, "_path", None) == checkpoint:
             return bundle
-    raise ValueError(f"{wanted} is no checkpoint of a torchaudio pipeline")
+    raise ValueError(f"{checkpoint} is no checkpoint of a torchaudio pipeline")
 
 
-def _transformers(files: ModelFiles, device: str) -> tuple[Emitter, Vocabulary]:
+def _transformers(files: ModelFiles) -> tuple[_Network, Vocabulary]:
     """A Hugging Face checkpoint; ``files.path`` is its folder."""
     from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 
     processor = Wav2Vec2Processor.from_pretrained(str(files.path), local_files_only=True)
-    model = Wav2Vec2ForCTC.from_pretrained(str(files.path), local_files_only=True).to(device).eval()
+    model = Wav2Vec2ForCTC.from_pretrained(str(files.path), local_files_only=True).eval()
     if model.config.inputs_to_logits_ratio != _HOP_SAMPLES:
         raise ValueError("its frames are not 20 ms apart")
-    labels = processor.tokenizer.get_vocab()
-    vocabulary = Vocabulary.of(labels, blank=processor.tokenizer.pad_token_id or 0)
-    normalise = processor.feature_extractor.do_normalize
-
-    def forward(waveform: Any) -> Any:
-        if normalise:
-            waveform = (waveform - waveform.mean()) / (waveform.var(correction=0) + 1e-7).sqrt()
-        return model(waveform).logits
-
-    return _emitter(forward, device), vocabulary
+    vocabulary = Vocabulary.of(processor.tokenizer.get_vocab(), blank=processor.tokenizer.pad_token_id or 0)
+    logits = _normalised if processor.feature_extractor.do_normalize else _as_it_is
+    return _Network(model, logits), vocabulary
 
 
-def _emitter(forward: Callable[[Any], Any], device: str) -> Emitter:
-    import torch
+def _as_it_is(model: Any, waveform: Any) -> Any:
+    return model(waveform).logits
 
-    def emit(waveform: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            logits = forward(torch.from_numpy(waveform)[None].to(device))
-            return torch.log_softmax(logits[0].float().cpu(), dim=-1).numpy().astype(np.float64)
 
-    return emit
+def _normalised(model: Any, waveform: Any) -> Any:
+    """Mean 0 and variance 1, as ``Wav2Vec2FeatureExtractor`` does it."""
+    return _as_it_is(model, (waveform - waveform.mean()) / (waveform.var(correction=0) + 1e-7).sqrt())
