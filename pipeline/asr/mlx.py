@@ -128,10 +128,12 @@ class MlxWhisperBatched:
 
     def _texts(self, engine: Engine, task: Task, windows: _Windows) -> Iterator[ChunkText]:
         blas = None if self.device != "cpu" else 1 if engine.lanes > 1 else self._threads()
-        with _blas_threads(blas):
-            for said in engine.run(windows, task):
-                yield from windows.put(said)
-        mlx_runtime.release()
+        try:
+            with _blas_threads(blas):
+                for said in engine.run(windows, task):
+                    yield from windows.put(said)
+        finally:
+            mlx_runtime.release()
 
     def _task(self, engine: Engine, language: str, before: tuple[int, ...]) -> Task:
         from pipeline.asr._decoding import Fallback

@@ -35,7 +35,6 @@ class Row:
 
     job: Job
     track: Track
-    limit: int
     no_speech_prob: float = 0.0
     steps: int = 0
     done: bool = False
@@ -136,7 +135,7 @@ class Batch:
     def _row(self, job: Job) -> Row:
         dims = self.model.dims
         limit = min(dims.max_new_tokens, dims.n_text_ctx - len(job.prompt.tokens))
-        return Row(job, self.strategy.track(self.rules.eot, limit), limit)
+        return Row(job, self.strategy.track(self.rules.eot, limit))
 
     def _admit(self, slots: list[int]) -> None:
         """Prefill the prompts of new rows and let them into the batch, prompts of one length together."""
