@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,23 +161,17 @@ def test_times_are_those_of_whisperx_where_it_is_right(monkeypatch):
         assert ours[word["word"]] == pytest.approx((word["start"], word["end"]), abs=2.5 * FRAME_S)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
-    pytest.importorskip("torch")
-    return tiny_wav2vec2.build(tmp_path_factory.mktemp("models") / "tones")
-
-
 def choice(model: str | None) -> Choice:
     return Choice("whisperx", "cpu", model, model_required=True)
 
 
 @pytest.mark.parametrize("level", [0.3, 0.003])
-def test_a_checkpoint_is_loaded_normalised_and_read(checkpoint, level):
+def test_a_checkpoint_is_loaded_normalised_and_read(tones, level):
     """Hub checkpoints were trained on normalised waveforms; WhisperX forgets that (its fault 9)."""
     samples, said = tiny_wav2vec2.speak(
         ["abc", "hag", "fed", "cab", "d", "bead", "gaff"], np.random.default_rng(5), level
     )
-    aligner = whisperx.load(choice(str(checkpoint)), Options())
+    aligner = whisperx.load(choice(str(tones)), Options())
     segment = Segment(start=0.2, end=len(samples) / 16_000 - 0.2, text=" ".join(word for word, *_ in said))
     (found,), _ = align_segments(
         aligner,
@@ -194,7 +187,7 @@ def test_a_checkpoint_is_loaded_normalised_and_read(checkpoint, level):
         assert word.end == pytest.approx(end, abs=0.08)
         assert word.score > 0.3
     assert "".join(char.char for char in found.chars) == segment.text
-    assert aligner.model == str(checkpoint)
+    assert aligner.model == str(tones)
     assert aligner.revision
 
 
@@ -214,10 +207,10 @@ def test_a_model_that_is_not_here_names_the_command_that_gets_it(tmp_path, monke
     assert "models pull" in caught.value.hint
 
 
-def test_files_that_are_no_ctc_model_are_called_damaged(checkpoint, tmp_path):
+def test_files_that_are_no_ctc_model_are_called_damaged(tones, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
-    for file in checkpoint.iterdir():
+    for file in tones.iterdir():
         content = file.read_bytes()
         (broken / file.name).write_bytes(content[:100] if file.suffix == ".safetensors" else content)
     with pytest.raises(ModelNotFound) as caught:
