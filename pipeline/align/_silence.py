@@ -85,7 +85,8 @@ def _silent(level: np.ndarray) -> np.ndarray:
     if loud - quiet < _CONTRAST_DB:
         return silent
     for begin, stop in _runs(level < quiet + _QUIET * (loud - quiet)):
-        silent[begin:stop] = stop - begin >= _PAUSE_FRAMES
+        at_an_end = begin == 0 or stop == len(level)
+        silent[begin:stop] = at_an_end or stop - begin >= _PAUSE_FRAMES
     return silent
 
 

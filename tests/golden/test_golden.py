@@ -67,13 +67,24 @@ def test_the_files_are_those_that_are_kept(name: str, made: tuple[str, Transcrip
 
 
 def anywhere(transcript: Transcript) -> Transcript:
-    """Without what differs from machine to machine: where the file lies, how long the stages took."""
+    """Without what differs from machine to machine: where the file lies, how long the stages took, scores.
+
+    Words' scores come from 8-bit weights, whose products depend on the processor's instructions.
+    """
     stages = {
         name: report.model_copy(update={"seconds": 0.0, "rtfx": None, "cached": False})
         for name, report in transcript.stages.items()
     }
     media = transcript.media.model_copy(update={"path": Path(transcript.media.path).name, "sha256": None})
-    return transcript.model_copy(update={"stages": stages, "media": media, "warnings": ()})
+    segments = tuple(
+        segment.model_copy(
+            update={"words": tuple(word.model_copy(update={"score": None}) for word in segment.words)}
+        )
+        for segment in transcript.segments
+    )
+    return transcript.model_copy(
+        update={"stages": stages, "media": media, "segments": segments, "warnings": ()}
+    )
 
 
 def parts(text: str) -> list[str | float]:
