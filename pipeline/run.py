@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from pipeline.cache import Cache
 from pipeline.machine import probe
 from pipeline.plan import plan
 from pipeline.pool import ModelPool
+from pipeline.progress import Report, Steps, stages_of
 from pipeline.source import Source
 from schemas.diarization import Diarization
 from schemas.errors import InvalidTranscript, JobError, TranscriptionError
@@ -19,17 +19,6 @@ from schemas.jobs import JobRequest
 from schemas.options import Options
 from schemas.report import StageReport, Warning_
 from schemas.transcript import Media, Transcript
-
-Report = Callable[[str, float, str | None], None]
-
-# Share of the whole time that a stage usually takes; only the progress display depends on it.
-_WEIGHTS = {"audio": 0.03, "vad": 0.04, "asr": 0.5, "align": 0.13, "diarize": 0.29, "assign": 0.01}
-_STAGES_OF = {
-    "transcribe": ("audio", "vad", "asr", "align"),
-    "align": ("audio", "align"),
-    "diarize": ("audio", "diarize", "assign"),
-    "transcribe_diarized": ("audio", "vad", "asr", "align", "diarize", "assign"),
-}
 
 
 def run(
@@ -50,7 +39,8 @@ def run(
     Raises the errors of :mod:`schemas.errors`. What was finished before stays in the cache.
     """
     options = _with_language_code(request.options)
-    steps = _Steps(_stages_of(request), report or _silent)
+    names = stages_of(request.operation, words=not request.options.align.no_align)
+    steps = Steps(names, report or _silent)
     steps.report("audio", 0.0, None)
     given = _given(request, transcript)
     started = time.perf_counter()
@@ -185,32 +175,6 @@ def _with_language_code(options: Options) -> Options:
         return options
     asr = options.asr.model_copy(update={"language": normalise(options.asr.language)})
     return options.model_copy(update={"asr": asr})
-
-
-def _stages_of(request: JobRequest) -> tuple[str, ...]:
-    names = _STAGES_OF[request.operation]
-    if request.operation != "align" and request.options.align.no_align:
-        names = tuple(name for name in names if name != "align")
-    return names
-
-
-class _Steps:
-    """Turns a stage's own fraction into that of the whole, which never falls."""
-
-    def __init__(self, names: tuple[str, ...], report: Report) -> None:
-        total = sum(_WEIGHTS[name] for name in names)
-        self._report, self._highest = report, 0.0
-        self._begin: dict[str, tuple[float, float]] = {}
-        begin = 0.0
-        for name in names:
-            share = _WEIGHTS[name] / total
-            self._begin[name] = (begin, share)
-            begin += share
-
-    def report(self, stage: str, fraction: float, text: str | None) -> None:
-        begin, share = self._begin.get(stage, (1.0, 0.0))
-        self._highest = max(self._highest, min(1.0, begin + share * min(1.0, fraction)))
-        self._report(stage, self._highest, text)
 
 
 def _silent(_stage: str, _fraction: float, _text: str | None) -> None:

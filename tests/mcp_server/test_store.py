@@ -198,7 +198,8 @@ def test_a_folder_that_cannot_be_made_is_a_coded_error(make_settings, tmp_path):
 
 def test_a_database_that_cannot_be_written_is_a_coded_error(settings, store):
     store.open()
-    store._connection.execute("PRAGMA query_only = 1")
+    with store.database.reading() as db:
+        db.execute("PRAGMA query_only = 1")
     with pytest.raises(JobError) as caught:
         store.save_job(job(store))
     assert caught.value.code == "store_failed"
