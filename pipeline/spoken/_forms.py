@@ -70,12 +70,12 @@ def _is_shouted(words: Sequence[str]) -> bool:
 def _of_core(core: str, text: str, context: Context) -> Iterator[Words]:
     """Ways to say the whole word that its pieces do not show: abbreviations, a unit behind its number."""
     tongue = context.tongue
-    for key in (core, core.lower(), core.rstrip(".").lower() + "."):
-        yield from tongue.abbreviations.get(key, ())
     if context.before[-1:].isdigit():
         bare = core.rstrip(".") if core not in tongue.units else core
         yield from _numerals.after_decimals(bare, context.before, tongue)
         yield from tongue.units.get(bare, tongue.currencies.get(bare, ()))
+    for key in (core, core.lower(), core.rstrip(".").lower() + "."):
+        yield from tongue.abbreviations.get(key, ())
     sign = context.before[:1]
     if sign in tongue.currencies and core.lower() in tongue.scales:
         yield from ((core.lower(), *name) for name in tongue.currencies[sign])
