@@ -20,6 +20,7 @@ from anyio import to_thread
 
 from mcp_server.defects import defect
 from mcp_server.engine import WorkerProcess
+from mcp_server.estimates import Estimates
 from mcp_server.job import Job, JobView, NewJob
 from mcp_server.settings import Settings
 from mcp_server.store import JobRecord, Store
@@ -35,6 +36,8 @@ class JobManager:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store, self._settings = store, settings
+        self._estimates = Estimates(store.database)
+        self._current: Job | None = None
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
         self._worker: WorkerProcess | None = None
@@ -74,13 +77,16 @@ class JobManager:
         return sum(job.record.unfinished for job in self._jobs.values())
 
     async def submit(self, new: NewJob) -> JobRecord:
-        """The job that does the request: the one that is under way, or a new one.
+        """The job that does the request: the one that is under way, here or on another server, or a new one.
 
         Raises :class:`JobError`: ``queue_full``, ``store_failed``.
         """
         for job in self._jobs.values():
             if job.record.request_key == new.key and job.record.unfinished and not job.cancelling:
                 return job.record
+        elsewhere = await to_thread.run_sync(self._store.job_elsewhere, new.key)
+        if elsewhere is not None:
+            return elsewhere
         if len(self._waiting) >= self._settings.max_waiting:
             raise JobError(
                 f"{len(self._waiting)} jobs are waiting already.",
@@ -122,8 +128,27 @@ class JobManager:
     async def view(self, job_id: str) -> JobView:
         """The job as it is now, whichever server has it. Raises :class:`NotFound` (``job_not_found``)."""
         if job_id in self._jobs:
-            return self._jobs[job_id].view()
+            return self._own_view(self._jobs[job_id])
         return JobView(await to_thread.run_sync(self._store.job, job_id))
+
+    async def recent(self, count: int) -> list[JobView]:
+        """Unfinished jobs of all servers in their order, then the last finished ones, newest first."""
+        records = await to_thread.run_sync(self._store.recent_jobs, count)
+        views = [
+            self._own_view(self._jobs[record.id]) if record.id in self._jobs else JobView(record)
+            for record in records
+        ]
+        return sorted(views, key=lambda view: not view.record.unfinished)
+
+    def _own_view(self, job: Job) -> JobView:
+        """With the jobs before it, if it waits."""
+        if job not in self._waiting:
+            return job.view()
+        before = list(self._waiting)[: self._waiting.index(job)]
+        if self._current is not None and self._current.record.unfinished:
+            before.insert(0, self._current)
+        seconds = [other.left() for other in before]
+        return job.view(len(before), None if None in seconds else sum(seconds))
 
     async def cancel(self, job_id: str) -> JobView:
         """Ends a job: asks the worker, and kills it when it does not stop soon. A finished job stays as it is.
@@ -173,8 +198,9 @@ class JobManager:
     async def _serve(self) -> None:
         try:
             while True:
-                job = await self._next()
-                await self._do(job)
+                self._current = await self._next()
+                await self._do(self._current)
+                self._current = None
                 self._forget_old()
         finally:
             if self._worker is not None:
@@ -220,7 +246,8 @@ class JobManager:
         outcome = await self._outcome(job)
         if outcome["event"] == "failed":
             raise from_dict(outcome["error"])
-        transcript_id, _ = await to_thread.run_sync(self._store.keep, job.output, job.record.operation)
+        transcript_id, made = await to_thread.run_sync(self._store.keep, job.output, job.record.operation)
+        await to_thread.run_sync(self._estimates.learn, job.plan, made, job.resumed)
         await self._finish(job, status="completed", fraction=1.0, transcript_id=transcript_id)
 
     async def _outcome(self, job: Job) -> dict[str, Any]:

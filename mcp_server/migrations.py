@@ -45,6 +45,17 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX transcripts_by_recording ON transcripts (recording);
     """,
+    """
+    CREATE TABLE measurements (
+        plan TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        audio_s REAL NOT NULL,
+        seconds REAL NOT NULL,
+        at REAL NOT NULL
+    );
+    CREATE INDEX measurements_by_stage ON measurements (stage, plan, at);
+    CREATE INDEX jobs_by_time ON jobs (created_at);
+    """,
 )
 
 

@@ -7,7 +7,8 @@ but the text of an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from mcp_types import CallToolResult, TextContent
 from mcp_server.job import JobView
 from mcp_server.store import JobRecord
 from mcp_server.views import Shown, clean, clock
+from schemas._frozen import Frozen
 from schemas.errors import TranscriptionError
-from schemas.jobs import NextAction, OutputFile, Progress, Result
+from schemas.jobs import JobList, JobSummary, NextAction, OutputFile, Progress, Result
 from schemas.report import StageReport
 from schemas.transcript import Speaker, Transcript
 
@@ -61,25 +63,80 @@ def finished(
 def unfinished(view: JobView, now: float) -> CallToolResult:
     """A job that is queued or running: how far it is, the text so far, and how to go on waiting."""
     job = view.record
-    elapsed = max(0.0, now - job.created_at)
-    eta = None if view.eta_s is None else round(view.eta_s)
     text = clean(view.text)[-_TAIL:] if view.text else None
     result = Result(
         job_id=job.id,
         operation=job.operation,
         status=job.status,
-        progress=Progress(
-            stage=job.stage,
-            fraction=round(job.fraction, 3),
-            elapsed_s=round(elapsed, 1),
-            eta_s=eta,
-            detail=job.detail,
-        ),
+        progress=_progress_of(view, now),
         notice=NOTICE if text else None,
         text=text,
-        next_action=NextAction(tool="get_job", arguments={"job_id": job.id, "wait_s": 45}),
+        next_action=_wait_for(job.id),
     )
     return _both(result, f"Text so far: … {text}" if text else "")
+
+
+def _progress_of(view: JobView, now: float) -> Progress:
+    job = view.record
+    detail = job.detail
+    if detail is None and view.ahead:
+        detail = f"{view.ahead} jobs are done before it" if view.ahead > 1 else "one job is done before it"
+    return Progress(
+        stage=job.stage,
+        fraction=round(job.fraction, 3),
+        elapsed_s=round(max(0.0, now - job.created_at), 1),
+        eta_s=None if view.eta_s is None else round(view.eta_s),
+        ahead=view.ahead or None,
+        detail=detail,
+    )
+
+
+def job_list(views: Sequence[JobView], now: float) -> CallToolResult:
+    """Jobs as a list; the next action waits for the first that is not finished."""
+    jobs = tuple(_summary(view, now) for view in views)
+    waits = next((job for job in jobs if job.progress), None)
+    found = JobList(jobs=jobs, next_action=_wait_for(waits.job_id) if waits else None)
+    lines = [_job_line(job) for job in jobs] or ["There are no jobs."]
+    lines += _next_line(found.next_action)
+    return plain_result(found, lines)
+
+
+def plain_result(model: Frozen, lines: Sequence[str]) -> CallToolResult:
+    """The same as text and as structured content."""
+    text = TextContent(type="text", text="\n".join(lines))
+    return CallToolResult(content=[text], structured_content=model.compact())
+
+
+def local_time(timestamp: float) -> str:
+    """ISO 8601 to the second, with this computer's offset."""
+    return datetime.fromtimestamp(timestamp).astimezone().isoformat(timespec="seconds")
+
+
+def _summary(view: JobView, now: float) -> JobSummary:
+    job = view.record
+    source = job.arguments.get("file_path") or job.arguments.get("transcript_id")
+    return JobSummary(
+        job_id=job.id,
+        operation=job.operation,
+        status=job.status,
+        recording=source,
+        created_at=local_time(job.created_at),
+        progress=_progress_of(view, now) if job.unfinished else None,
+        transcript_id=job.transcript_id,
+        error=job.error["code"] if job.error else None,
+    )
+
+
+def _job_line(job: JobSummary) -> str:
+    words = [job.created_at, job.job_id, job.operation, job.status, job.transcript_id, job.error]
+    if job.progress:
+        words.append(_progress(job.progress))
+    words.append(job.recording and clean(job.recording))
+    return " | ".join(word for word in words if word)
+
+
+def _wait_for(job_id: str) -> NextAction:
+    return NextAction(tool="get_job", arguments={"job_id": job_id, "wait_s": 45})
 
 
 def stopped(job: JobRecord) -> CallToolResult:
@@ -157,9 +214,13 @@ def _last_lines(result: Result) -> Iterator[str]:
         what = "turns" if result.turns else "segments"
         first = "" if result.page.first_id is None else f", from id {result.page.first_id} on"
         yield f"page: {result.page.returned} of {result.page.total_segments} {what}{first}"
-    if result.next_action:
-        arguments = json.dumps(result.next_action.model_dump(mode="json")["arguments"], ensure_ascii=False)
-        yield f"next: {result.next_action.tool} {arguments}"
+    yield from _next_line(result.next_action)
+
+
+def _next_line(action: NextAction | None) -> Iterator[str]:
+    if action:
+        arguments = json.dumps(action.model_dump(mode="json")["arguments"], ensure_ascii=False)
+        yield f"next: {action.tool} {arguments}"
 
 
 def _progress(progress: Progress) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
@@ -14,12 +15,15 @@ from mcp_types import CallToolResult, ToolAnnotations
 from mcp_server import arguments as arg
 from mcp_server import health
 from mcp_server.arguments import Answer, StrictTool, introduce
-from mcp_server.results import failure
+from mcp_server.results import failure, job_list
 from mcp_server.service import PAGE_CHARS, Service
 from mcp_server.settings import Settings
 from mcp_server.version import VERSION
 from mcp_server.views import Cursor, View, invalid_cursor
 from schemas.errors import InvalidArgument
+from schemas.jobs import JobList
+
+_JOBS_LISTED = 20
 
 INSTRUCTIONS = """\
 Transcribes recordings on this computer: what was said, by whom, when. Nothing leaves the machine.
@@ -113,6 +117,10 @@ class Tools:
 
     async def get_job(self, job_id: arg.JobId, ctx: Context, wait_s: arg.WaitS = 45) -> Answer:
         return await self._service.answer(job_id, wait_s, ctx)
+
+    async def list_jobs(self) -> Annotated[CallToolResult, JobList]:
+        views = await self._service.jobs.recent(_JOBS_LISTED)
+        return job_list(views, time.time())
 
     async def cancel_job(self, job_id: arg.JobId) -> Answer:
         return await self._service.present(await self._service.jobs.cancel(job_id))
@@ -226,6 +234,13 @@ def _tools(tools: Tools) -> list[StrictTool]:
             """Waits up to wait_s seconds for a job and returns its result, or how far it is, the estimated time
             left and the text so far. Call it again until status is completed, failed, cancelled or
             interrupted.""",
+        ),
+        tool(
+            tools.list_jobs,
+            "List jobs",
+            _READ,
+            """Jobs of this computer, of all clients: unfinished ones in the order in which they are done, with
+            the time left, then finished ones.""",
         ),
         tool(
             tools.get_transcript,

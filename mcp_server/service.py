@@ -19,11 +19,13 @@ from mcp_types import CallToolResult
 from mcp_server import results
 from mcp_server.access import Access, CheckedFile
 from mcp_server.engine import ask_aside
+from mcp_server.estimates import Estimates
 from mcp_server.job import JobView, NewJob
 from mcp_server.jobs import JobManager
 from mcp_server.settings import Settings
 from mcp_server.store import JobRecord, Store
 from mcp_server.views import Cursor, View, show
+from pipeline.progress import stages_of
 from schemas.errors import InvalidArgument, TranscriptionError, from_dict
 from schemas.jobs import JobRequest
 from schemas.options import Operation, Options
@@ -42,6 +44,7 @@ class Service:
         self.access = Access(settings.allow_dirs)
         self.store = Store(settings)
         self.jobs = JobManager(self.store, settings)
+        self.estimates = Estimates(self.store.database)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -75,7 +78,8 @@ class Service:
         """Starts or joins the job, waits for it, answers with what is there then."""
         given, path = await self._given(transcript_id, segments, options)
         file = await to_thread.run_sync(self.access.check, self._recording_of(file_path, path, transcript_id))
-        plan = await self._check(file, options)
+        checked = await self._check(file, options)
+        plan = checked.get("plan", "")
         key = _key(operation, file.version, given.name if given else None, options, plan)
         job = None if options.force else await to_thread.run_sync(self.store.completed_job, key)
         if job is None:
@@ -86,7 +90,10 @@ class Service:
                 transcript_path=str(given) if given else None,
                 options=options,
             )
-            job = await self.jobs.submit(NewJob(key, request, _again(arguments)))
+            length = _window_s(options, checked.get("duration_s"))
+            names = stages_of(operation, words=not options.align.no_align)
+            expected = await to_thread.run_sync(self.estimates.expected, plan, names, length)
+            job = await self.jobs.submit(NewJob(key, request, _again(arguments), plan, expected))
         return await self.answer(job.id, wait_s, ctx)
 
     async def answer(self, job_id: str, wait_s: float, ctx: Context) -> CallToolResult:
@@ -157,8 +164,8 @@ class Service:
             )
         raise InvalidArgument("Give file_path or transcript_id.", hint="file_path is an absolute path.")
 
-    async def _check(self, file: CheckedFile, options: Options) -> str:
-        """Refuses what is no recording before a job exists; returns what the plan's choice depends on.
+    async def _check(self, file: CheckedFile, options: Options) -> dict[str, Any]:
+        """Refuses what is no recording before a job exists; its length, and what the plan's choice depends on.
 
         A check that takes too long (a network disk) or crashes leaves the judgement to the job.
         """
@@ -172,7 +179,7 @@ class Service:
                 }
             },
         )
-        return found.get("plan", "") if found else ""
+        return found or {}
 
 
 class ProgressNotes:
@@ -198,6 +205,12 @@ class ProgressNotes:
         left = "" if view.eta_s is None else f", about {view.eta_s:.0f} s left"
         detail = f" ({view.record.detail})" if view.record.detail else ""
         await self._ctx.report_progress(self._value, 100.0, f"{view.record.stage}{left}{detail}")
+
+
+def _window_s(options: Options, duration_s: float | None) -> float | None:
+    """Seconds of the part that is asked for; none where the header does not tell."""
+    end = min(filter(None, (options.audio.end_s, duration_s)), default=None)
+    return None if end is None else max(0.0, end - options.audio.start_s)
 
 
 def _foreign(segments: Any, language: str | None) -> Transcript:

@@ -117,6 +117,27 @@ class Store:
             return None
         return _job(row)
 
+    def job_elsewhere(self, request_key: str) -> JobRecord | None:
+        """The job that another living server has for just this request, if it is not to be cancelled."""
+        with self.database.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE request_key = ? AND status IN ('queued', 'running')"
+                " AND owner <> ? AND cancel_asked = 0",
+                (request_key, self.owner),
+            ).fetchall()
+        return next((_job(row) for row in rows if self.database.is_alive(row["owner"])), None)
+
+    def recent_jobs(self, count: int) -> list[JobRecord]:
+        """Unfinished jobs, oldest first, then as many others as there is room for, newest first."""
+        self.mark_interrupted()
+        with self.database.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM jobs ORDER BY status IN ('queued', 'running') DESC,"
+                " CASE WHEN status IN ('queued', 'running') THEN created_at ELSE -created_at END LIMIT ?",
+                (count,),
+            ).fetchall()
+        return [_job(row) for row in rows]
+
     def ask_to_cancel(self, job_id: str) -> None:
         """Leaves word for the server that runs the job."""
         with self.database.writing() as db:

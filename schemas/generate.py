@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from schemas.diarization import Diarization
-from schemas.jobs import Result
+from schemas.jobs import JobList, Result
 from schemas.options import Options
 from schemas.transcript import Transcript
 
@@ -22,6 +22,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "transcript.v1": Transcript,
     "diarization.v1": Diarization,
     "result.v1": Result,
+    "job-list.v1": JobList,
     "options.v1": Options,
 }
 

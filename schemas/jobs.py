@@ -40,7 +40,28 @@ class Progress(Frozen):
     fraction: float = Field(0.0, ge=0, le=1)
     elapsed_s: float = Field(0.0, ge=0)
     eta_s: float | None = Field(None, ge=0, description="Estimated seconds left.")
+    ahead: int | None = Field(None, description="Jobs that are done before this one.")
     detail: str | None = Field(None, description="Why it waits, or which part it is at.")
+
+
+class JobSummary(Frozen):
+    """A job in a list."""
+
+    job_id: str
+    operation: Operation
+    status: JobStatus
+    recording: str | None = Field(None, description="Path, or the transcript that was built on.")
+    created_at: str = Field(description="ISO 8601, local time.")
+    progress: Progress | None = Field(None, description="While it is not finished.")
+    transcript_id: str | None = None
+    error: str | None = Field(None, description="The code of the error that ended it.")
+
+
+class JobList(Frozen):
+    """Jobs of this computer: unfinished ones in their order, then finished ones, newest first."""
+
+    jobs: tuple[JobSummary, ...] = ()
+    next_action: NextAction | None = None
 
 
 class NextAction(Frozen):

@@ -250,3 +250,31 @@ async def test_many_finished_jobs_do_not_stay_in_memory(settings, new, monkeypat
         records = [await finished(jobs, await jobs.submit(new(f"steps-{n}"))) for n in (1, 2, 3, 4)]
         assert len(jobs._jobs) <= 3
         assert (await jobs.view(records[0].id)).record.status == "completed"  # from the store
+
+
+async def test_the_same_request_on_another_server_joins_the_running_job(settings, new):
+    async with manager(settings) as first, manager(settings) as second:
+        job = await first.submit(new("forever"))
+        await at_stage(first, job, "asr")
+        assert (await second.submit(new("forever"))).id == job.id
+        await first.cancel(job.id)
+        assert (await second.submit(new("forever"))).id != job.id
+
+
+async def test_jobs_are_listed_in_their_order_with_those_ahead_and_from_all_servers(settings, new):
+    async with manager(settings) as first, manager(settings) as second:
+        done = await finished(first, await first.submit(new("steps-1")))
+        long = await first.submit(new("forever"))
+        await at_stage(first, long, "asr")
+        waiting = [await first.submit(new(f"steps-{n}")) for n in (2, 3)]
+        for jobs in (first, second):
+            views = await jobs.recent(10)
+            assert [view.record.id for view in views] == [long.id, waiting[0].id, waiting[1].id, done.id]
+        assert [view.ahead for view in await first.recent(10)] == [0, 1, 2, 0]
+        assert len(await first.recent(2)) == 2
+
+
+async def test_a_finished_job_leaves_its_speed_behind(settings, new):
+    async with manager(settings) as jobs:
+        await finished(jobs, await jobs.submit(new("steps-3")))
+        assert set(jobs._estimates.expected("", ("asr", "align"), 60.0)) == {"asr"}

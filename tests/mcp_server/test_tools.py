@@ -23,6 +23,7 @@ TOOLS = {
     "align",
     "diarize",
     "get_job",
+    "list_jobs",
     "get_transcript",
     "cancel_job",
     "health_check",
@@ -168,6 +169,24 @@ async def test_a_client_that_gives_up_leaves_the_job_running_and_finds_it_again(
     assert running["status"] in ("queued", "running")
     done = body(await either.call_tool("get_job", {"job_id": running["job_id"]}))
     assert done["warnings"][0]["message"].startswith("0 steps")  # it was never stopped
+
+
+async def test_jobs_are_listed_the_same_in_both_channels_and_the_next_action_waits(either, recording):
+    assert body(await either.call_tool("list_jobs", {})) == {"jobs": []}
+    done = await transcribed(either, recording("fast-1"))
+    running = await transcribed(either, recording("forever"), wait_s=0)
+    waiting = await transcribed(either, recording("fast-2"), wait_s=0)
+    listed = await either.call_tool("list_jobs", {})
+    found = body(listed)
+    assert [job["job_id"] for job in found["jobs"]] == [j["job_id"] for j in (running, waiting, done)]
+    assert found["jobs"][1]["progress"]["ahead"] == 1
+    assert found["jobs"][2]["transcript_id"] == done["transcript_id"]
+    assert found["next_action"]["arguments"]["job_id"] == running["job_id"]
+    for job in found["jobs"]:
+        for told in (job["job_id"], job["status"], job["recording"], job["created_at"]):
+            assert told in listed.content[0].text
+    tools = {tool.name: tool for tool in (await either.list_tools()).tools}
+    jsonschema.validate(found, tools["list_jobs"].output_schema)
 
 
 async def test_other_tools_answer_while_a_job_runs(either, recording):
