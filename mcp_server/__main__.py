@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             allow_dirs=tuple(given.allow_dir) or folders_from_environment(),
             defaults=defaults,
             idle_s=given.idle_s,
+            keep_days=given.keep_days,
         )
     serve(settings)
 
@@ -68,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=600.0,
         help="give the models' memory back after this time without a job (default: 600)",
+    )
+    parser.add_argument(
+        "--keep-days",
+        metavar="DAYS",
+        type=float,
+        help="delete transcripts this many days after they were made (default: keep them)",
     )
     parser.add_argument("--version", action="store_true", help="print the version and end")
     return parser

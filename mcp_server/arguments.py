@@ -50,6 +50,29 @@ FormatName = Annotated[Format | None, Field(description="Default segments.")]
 MaxChars = Annotated[int, Field(description="Size of a page.", ge=500, le=40_000)]
 
 
+Query = Annotated[str, Field(description='Words, or "a phrase"; exact: the quote to check.', max_length=2000)]
+Exact = Annotated[bool, Field(description="Only these very words in this order, with their times.")]
+OnlyIn = Annotated[str | None, Field(description="Only this transcript.")]
+FromDate = Annotated[str | None, Field(description="First day, 2026-11-20.")]
+ToDate = Annotated[str | None, Field(description="Last day.")]
+Limit = Annotated[int, Field(ge=1, le=50)]
+Offset = Annotated[int, Field(ge=0)]
+
+READ = {"read_only_hint": True, "open_world_hint": False}
+WORK = {
+    "read_only_hint": False,
+    "destructive_hint": False,
+    "idempotent_hint": True,
+    "open_world_hint": False,
+}
+REMOVE = {**WORK, "destructive_hint": True}
+
+
+def tool(fn: Any, title: str, hints: dict[str, bool], description: str) -> StrictTool:
+    """A tool with its title and hints."""
+    return StrictTool.of(fn, description, ToolAnnotations(title=title, **hints))
+
+
 class StrictTool(Tool):
     """A tool whose unknown arguments are errors, and whose errors are text that says what to do next.
 

@@ -56,6 +56,37 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX measurements_by_stage ON measurements (stage, plan, at);
     CREATE INDEX jobs_by_time ON jobs (created_at);
     """,
+    """
+    ALTER TABLE recordings ADD COLUMN recorded_at TEXT;
+    ALTER TABLE transcripts ADD COLUMN day TEXT;
+
+    CREATE TABLE passages (
+        id INTEGER PRIMARY KEY,
+        transcript TEXT NOT NULL,
+        segment INTEGER NOT NULL,
+        start_s REAL NOT NULL,
+        end_s REAL NOT NULL,
+        speaker TEXT,
+        text TEXT NOT NULL
+    );
+    CREATE INDEX passages_by_transcript ON passages (transcript, segment);
+    CREATE VIRTUAL TABLE passage_words USING fts5 (
+        body, tokenize = "unicode61 remove_diacritics 0 categories 'L* N* Co M*'"
+    );
+
+    CREATE TABLE names (
+        transcript TEXT NOT NULL,
+        label TEXT NOT NULL,
+        name TEXT NOT NULL,
+        folded TEXT NOT NULL,
+        status TEXT NOT NULL,
+        evidence TEXT,
+        suggestion TEXT,
+        at REAL NOT NULL,
+        PRIMARY KEY (transcript, label)
+    );
+    CREATE INDEX names_by_name ON names (folded);
+    """,
 )
 
 

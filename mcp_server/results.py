@@ -97,7 +97,7 @@ def job_list(views: Sequence[JobView], now: float) -> CallToolResult:
     waits = next((job for job in jobs if job.progress), None)
     found = JobList(jobs=jobs, next_action=_wait_for(waits.job_id) if waits else None)
     lines = [_job_line(job) for job in jobs] or ["There are no jobs."]
-    lines += _next_line(found.next_action)
+    lines += next_line(found.next_action)
     return plain_result(found, lines)
 
 
@@ -194,6 +194,8 @@ def _header(result: Result) -> Iterator[str]:
         yield _progress(result.progress)
     if result.media:
         yield f"recording: {clean(result.media.path or 'samples')} ({clock(result.media.duration_s)})"
+        if result.media.recorded_at:
+            yield f"recorded: {result.media.recorded_at} (the wall clock at 00:00:00)"
     if result.language:
         probability = result.language_probability
         yield f"language: {result.language}" + ("" if probability is None else f" ({probability:.2f})")
@@ -214,10 +216,11 @@ def _last_lines(result: Result) -> Iterator[str]:
         what = "turns" if result.turns else "segments"
         first = "" if result.page.first_id is None else f", from id {result.page.first_id} on"
         yield f"page: {result.page.returned} of {result.page.total_segments} {what}{first}"
-    yield from _next_line(result.next_action)
+    yield from next_line(result.next_action)
 
 
-def _next_line(action: NextAction | None) -> Iterator[str]:
+def next_line(action: NextAction | None) -> Iterator[str]:
+    """The next call as text."""
     if action:
         arguments = json.dumps(action.model_dump(mode="json")["arguments"], ensure_ascii=False)
         yield f"next: {action.tool} {arguments}"

@@ -22,6 +22,8 @@ from mcp_server.engine import ask_aside
 from mcp_server.estimates import Estimates
 from mcp_server.job import JobView, NewJob
 from mcp_server.jobs import JobManager
+from mcp_server.library import Library
+from mcp_server.names import Names
 from mcp_server.settings import Settings
 from mcp_server.store import JobRecord, Store
 from mcp_server.views import Cursor, View, show
@@ -32,6 +34,7 @@ from schemas.options import Operation, Options
 from schemas.transcript import Transcript
 
 PAGE_CHARS = 20_000
+_DAY_S = 24 * 3600.0
 _MOST_SEGMENTS = 2_000
 _MOST_CHARACTERS = 200_000
 
@@ -43,6 +46,8 @@ class Service:
         self.settings = settings
         self.access = Access(settings.allow_dirs)
         self.store = Store(settings)
+        self.names = Names(self.store.database)
+        self.library = Library(settings, self.store, self.names)
         self.jobs = JobManager(self.store, settings)
         self.estimates = Estimates(self.store.database)
 
@@ -53,7 +58,25 @@ class Service:
             # a broken store is every tool's error and health_check's subject, not the server's end
             with suppress(TranscriptionError):
                 await to_thread.run_sync(self.store.mark_interrupted)
-            yield
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tidy)
+                yield
+                tasks.cancel_scope.cancel()
+
+    async def _tidy(self) -> None:
+        """Takes transcripts in that the database does not know; once a day, removes those that are too old."""
+        with suppress(TranscriptionError):
+            await to_thread.run_sync(self.library.index_missing)
+        while self.settings.keep_days is not None:
+            with suppress(TranscriptionError):
+                await to_thread.run_sync(self.library.expire, self.settings.keep_days, self.forget_stages)
+            await anyio.sleep(_DAY_S)
+
+    def forget_stages(self, sha256: str) -> int:
+        """Removes the finished stages of a recording's samples; returns how many files went."""
+        from pipeline.cache import Cache
+
+        return Cache().forget(sha256)
 
     def options(self, **given: Any) -> Options:
         """The server's defaults with what the request gives (anything but none) over them.
@@ -133,6 +156,7 @@ class Service:
 
         def read() -> CallToolResult:
             transcript = self.store.transcript(transcript_id, words=place.view.needs_words)
+            transcript = self.names.on(transcript_id, transcript)
             shown = show(transcript, place, max_chars)
             return results.finished(transcript_id, transcript, shown, path=path, job=job)
 

@@ -30,7 +30,8 @@ def folders_from_environment() -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Settings:
     """``allow_dirs`` empty: the home folder without its hidden folders. ``defaults``: options of every request,
-    flat as in :meth:`schemas.options.Options.from_flat`, unless the request says otherwise."""
+    flat as in :meth:`schemas.options.Options.from_flat`, unless the request says otherwise. ``keep_days``: how
+    long transcripts are kept; none: until they are deleted."""
 
     state_dir: Path = field(default_factory=default_state_dir)
     allow_dirs: tuple[str, ...] = field(default_factory=folders_from_environment)
@@ -38,6 +39,7 @@ class Settings:
     worker_command: tuple[str, ...] = (sys.executable, "-P", "-m", "pipeline.worker")
     aside_command: tuple[str, ...] = (sys.executable, "-P", "-m", "mcp_server.aside")
     idle_s: float = 600.0
+    keep_days: float | None = None
     cancel_grace_s: float = 3.0
     max_waiting: int = 16
     aside_timeout_s: float = 15.0

@@ -11,11 +11,13 @@ import os
 import re
 import sqlite3
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
 
+from mcp_server import index
 from mcp_server.database import Database, coded
 from mcp_server.settings import Settings
 from schemas._frozen import Frozen
@@ -183,23 +185,27 @@ class Store:
                 ) from None
             transcript_id = id_of(transcript, operation)
             result.replace(self._file(transcript_id))
-        self._describe(transcript_id, transcript, operation)
+        self.describe(transcript_id, transcript, operation)
         return transcript_id, transcript
 
-    def _describe(self, transcript_id: str, transcript: Transcript, operation: str) -> None:
+    def describe(self, transcript_id: str, transcript: Transcript, operation: str | None = None) -> None:
+        """Writes down what a transcript is, and its words for search."""
         now, media = time.time(), transcript.media
         sha256 = media.sha256 or ""
+        operation = operation or ("transcribe_diarized" if transcript.speakers else "transcribe")
         with self.database.writing() as db:
             db.execute(
-                "INSERT INTO recordings VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (sha256) DO UPDATE SET path = excluded.path, last_seen = excluded.last_seen",
-                (sha256, media.path, media.duration_s, now, now),
+                "INSERT INTO recordings VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET"
+                " path = excluded.path, last_seen = excluded.last_seen, recorded_at = excluded.recorded_at",
+                (sha256, media.path, media.duration_s, now, now, media.recorded_at),
             )
             counts = (len(transcript.segments), len(transcript.speakers))
+            day = (media.recorded_at or datetime.fromtimestamp(now).isoformat())[:10]
             db.execute(
-                "INSERT INTO transcripts VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                (transcript_id, sha256, operation, transcript.language, *counts, now),
+                "INSERT INTO transcripts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                (transcript_id, sha256, operation, transcript.language, *counts, now, day),
             )
+            index.add(db, transcript_id, transcript)
 
     def transcript(self, transcript_id: str, *, words: bool = True) -> Transcript:
         """``words=False`` leaves them out, which saves most of the memory and time that a long one takes.
@@ -259,7 +265,8 @@ def id_of(transcript: Transcript, operation: str) -> str:
     Times of work, the file's place and warnings (which may name folders) do not count.
     """
     content = transcript.model_dump(mode="json", exclude_none=True, exclude={"warnings"})
-    content["media"].pop("path", None)
+    for place in ("path", "recorded_at"):
+        content["media"].pop(place, None)
     for stage in content["stages"].values():
         for changing in ("seconds", "rtfx", "cached"):
             stage.pop(changing, None)

@@ -273,11 +273,12 @@ def segment_lines(segment: Segment) -> str:
     """``[00:12:31] Ana: text``, and under it the words with their times where there are any."""
     from pipeline.writers.text import line
 
-    words = " | ".join(map(_word_text, segment.words))
+    words = " | ".join(map(word_text, segment.words))
     return f"{line(segment)}\n    {words}" if words else line(segment)
 
 
-def _word_text(word: Word) -> str:
+def word_text(word: Word) -> str:
+    """A word with its times, where it has some."""
     if word.start is None or word.end is None:
         return word.word.strip()
     return f"{word.word.strip()} {word.start:.2f}-{word.end:.2f}"

@@ -40,6 +40,18 @@ class Cache:
         self.root = (root or default_root()) / "stages"
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    @staticmethod
+    def key(audio_sha256: str, **parts: Any) -> str:
+        """A name for a stage's result on that audio; it begins with the audio's, so that all can be found."""
+        return f"{audio_sha256[:16]}-{key_of(audio=audio_sha256, **parts)}"
+
+    def forget(self, audio_sha256: str) -> int:
+        """Removes everything that was made from that audio; returns how many files went."""
+        made = list(self.root.glob(f"*-{audio_sha256[:16]}-*")) if len(audio_sha256) >= 16 else []
+        for path in made:
+            path.unlink(missing_ok=True)
+        return len(made)
+
     def get(self, stage: str, key: str) -> dict[str, Any] | None:
         """The result, or none. A damaged file counts as none and is removed."""
         path = self._path(stage, key)

@@ -112,7 +112,12 @@ def _diarize(request: JobRequest, job: stages.Job) -> Diarization:
 
 
 def _base(request: JobRequest, job: stages.Job, given: Transcript | None) -> Transcript:
-    media = Media(path=request.path, duration_s=job.source.duration_s, sha256=job.source.sha256)
+    media = Media(
+        path=request.path,
+        duration_s=job.source.duration_s,
+        sha256=job.source.sha256,
+        recorded_at=job.source.recorded_at,
+    )
     if given is not None:
         start = job.options.audio.start_s
         shifted = tuple(segment.shifted(-start) for segment in given.segments if segment.end > start)

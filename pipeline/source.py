@@ -67,6 +67,13 @@ class Source:
         return self._memo["duration_s"] if self._memo else self.recording().duration_s
 
     @property
+    def recorded_at(self) -> str | None:
+        """When the recording was made, where its container says so; also see :attr:`schemas.transcript.Media`."""
+        from pipeline.recorded import recorded_at
+
+        return recorded_at(self._audio, self._identity) if isinstance(self._audio, str) else None
+
+    @property
     def warnings(self) -> tuple[Warning_, ...]:
         if self._memo:
             return tuple(Warning_(**warning) for warning in self._memo["warnings"])

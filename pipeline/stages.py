@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipeline import backends
-from pipeline.cache import Cache, Partial, key_of
+from pipeline.cache import Cache, Partial
 from pipeline.plan import Choice, Plan
 from pipeline.pool import ModelPool
 from pipeline.source import Source
@@ -216,9 +216,9 @@ def _from_candidate(
     job: Job, room: str, choice: Choice, work: Callable[[Any, str], dict], key_parts: dict[str, Any]
 ) -> dict:
     weights = backends.weights(room, choice, job.options)
-    key = key_of(
+    key = job.cache.key(
+        job.source.sha256,
         stage=room,
-        audio=job.source.sha256,
         backend=backends.identity(room, choice, weights),
         options=_answer_options(room, job.options),
         **key_parts,

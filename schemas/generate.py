@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from schemas.diarization import Diarization
 from schemas.jobs import JobList, Result
+from schemas.library import Found, TranscriptList
 from schemas.options import Options
 from schemas.transcript import Transcript
 
@@ -23,6 +24,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "diarization.v1": Diarization,
     "result.v1": Result,
     "job-list.v1": JobList,
+    "transcript-list.v1": TranscriptList,
+    "found.v1": Found,
     "options.v1": Options,
 }
 

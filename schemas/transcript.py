@@ -91,6 +91,9 @@ class Media(Frozen):
     sha256: str | None = Field(
         None, description="Of the decoded 16 kHz mono samples (float32, little endian)."
     )
+    recorded_at: str | None = Field(
+        None, description="When the file's time 0 was, ISO 8601, where the container says so."
+    )
 
 
 class Speaker(Frozen):

@@ -3,7 +3,9 @@ import wave
 from pathlib import Path
 
 import pytest
+from mcp import Client
 
+from mcp_server.server import build
 from mcp_server.settings import Settings
 
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
@@ -70,3 +72,17 @@ def make_settings(tmp_path, folder, monkeypatch):
 @pytest.fixture
 def settings(make_settings):
     return make_settings()
+
+
+@pytest.fixture(params=["legacy", "2026-07-28"])
+async def either(request, settings):
+    """A client of either era: the handshake of 2025, or the stateless requests of 2026."""
+    async with Client(build(settings)[0], mode=request.param) as made:
+        yield made
+
+
+@pytest.fixture
+async def client(settings):
+    """For what the era cannot change."""
+    async with Client(build(settings)[0], mode="legacy") as made:
+        yield made

@@ -6,12 +6,12 @@ from itertools import pairwise
 import anyio
 import jsonschema
 import pytest
+from answers import body, error, transcribed
 from mcp import Client
 
 from mcp_server.server import INSTRUCTIONS, build
 from mcp_server.store import Store
 from schemas.diarization import SpeakerTurn
-from schemas.errors import CODES
 from schemas.jobs import Result
 from schemas.transcript import Media, Segment, Speaker, Transcript, Word
 
@@ -24,46 +24,13 @@ TOOLS = {
     "diarize",
     "get_job",
     "list_jobs",
+    "list_transcripts",
+    "search_transcripts",
+    "delete_transcript",
     "get_transcript",
     "cancel_job",
     "health_check",
 }
-
-
-@pytest.fixture(params=["legacy", "2026-07-28"])
-async def either(request, settings):
-    """A client of either era: the handshake of 2025, or the stateless requests of 2026."""
-    async with Client(build(settings)[0], mode=request.param) as made:
-        yield made
-
-
-@pytest.fixture
-async def client(settings):
-    """For what the era cannot change."""
-    async with Client(build(settings)[0], mode="legacy") as made:
-        yield made
-
-
-def body(result):
-    assert not result.is_error, result.content[0].text
-    return result.structured_content
-
-
-def error(result):
-    """The error's fields; it is text alone, a line to read and a line of JSON."""
-    assert result.is_error
-    assert result.structured_content is None
-    (block,) = result.content
-    line, data = block.text.split("\n")
-    fields = json.loads(data)["error"]
-    assert line.startswith(f"{fields['code']}: ")
-    assert fields["code"] in CODES
-    assert isinstance(fields["retryable"], bool)
-    return fields
-
-
-async def transcribed(client, path, tool="transcribe", **arguments):
-    return body(await client.call_tool(tool, {"file_path": str(path), **arguments}))
 
 
 async def test_the_tools_are_these_and_small_enough_to_be_read(either):

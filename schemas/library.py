@@ -1,0 +1,89 @@
+"""What is told of the transcripts on this computer: lists, quotes, deletions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas._frozen import Frozen
+from schemas.jobs import NextAction
+from schemas.options import Operation
+from schemas.transcript import Word
+
+
+class TranscriptSummary(Frozen):
+    """A transcript in a list."""
+
+    transcript_id: str
+    operation: Operation
+    recording: str | None = Field(None, description="Path when it was transcribed.")
+    recorded_at: str | None = Field(None, description="ISO 8601, where the recording says so.")
+    created_at: str = Field(description="ISO 8601, local time.")
+    duration_s: float
+    language: str | None = None
+    segments: int = 0
+    speakers: tuple[str, ...] = Field((), description="Name (label), or the label alone.")
+
+
+class TranscriptList(Frozen):
+    """Transcripts, newest first."""
+
+    transcripts: tuple[TranscriptSummary, ...] = ()
+    total: int = 0
+    next_action: NextAction | None = None
+
+
+class Quote(Frozen):
+    """What somebody said, with its place."""
+
+    transcript_id: str
+    recording: str | None = None
+    segment_id: int
+    start: float
+    end: float
+    said_at: str | None = Field(None, description="Wall clock, where the recording's date is known.")
+    speaker: str | None = Field(None, description="Raw label.")
+    speaker_name: str | None = None
+    text: str
+    words: tuple[Word, ...] | None = Field(None, description="Of an exact match, with times.")
+
+
+Match = Literal["exact", "all", "some", "none"]
+
+
+class Found(Frozen):
+    """What a search found, best first."""
+
+    query: str
+    match: Match = Field(
+        description="exact: these very words in this order; all: all words near each other; some: not all; "
+        "none: for an exact search, the quotes are only the closest."
+    )
+    quotes: tuple[Quote, ...] = ()
+    more: bool = Field(False, description="There are more than are shown.")
+    searched: int = Field(0, description="Transcripts that were looked through.")
+    notice: str | None = Field(None, description="What kind of content the quotes are.")
+    next_action: NextAction | None = None
+
+
+class NameSuggestion(Frozen):
+    """A name that waits for review: nothing uses it until label_speakers confirms it."""
+
+    speaker: str = Field(description="Raw label.")
+    name: str
+    reason: str
+    score: float | None = Field(None, description="Likeness of the voices, 1 for the same.")
+    threshold: float | None = None
+    runner_up: str | None = Field(None, description="The next likely name.")
+    runner_up_score: float | None = None
+    evidence_s: float | None = Field(None, description="Seconds of speech that were compared.")
+
+
+class Deleted(Frozen):
+    """What was removed. Recordings never are."""
+
+    transcript_id: str
+    recording: str | None = None
+    files: int = Field(description="Files removed, stage results included.")
+    kept: str | None = Field(None, description="What is left, and why.")
