@@ -16,23 +16,29 @@ def search(columns, labels, shortest, first, before, starts, ends, low, high):  
     score = np.full((rows, states), -np.inf)  # of the last frames, in turn
     steps = np.zeros((frames, states), np.uint8)  # 0: stays; k: came from its k-th predecessor
     sums = np.zeros((frames + 1, columns.shape[1]))
+    row = np.zeros(rows, np.int64)  # of the frame so many frames ago
     for t in range(frames):
         sums[t + 1] = sums[t] + columns[t]
-        now, last = score[t % rows], score[(t - 1) % rows]
+        for ago in range(rows):
+            row[ago] = (t - ago) % rows
+        now, last = score[row[0]], score[row[1]]
         now[:] = -np.inf
         for s in range(low[t], high[t]):
             least, label = shortest[s], labels[s]
+            own = columns[t, label]
             best, step = -np.inf, 0
             if t >= least:
-                past = score[(t - least) % rows]
-                for k in range(first[s], first[s + 1]):
-                    if past[before[k]] > best:
-                        best, step = past[before[k]], k - first[s] + 1
-                best += columns[t, label] if least == 1 else sums[t + 1, label] - sums[t + 1 - least, label]
+                past = score[row[least]]
+                for k in range(first[s], first[s + 1]):  # conditional moves, no branches to mispredict
+                    came = past[before[k]]
+                    step = k - first[s] + 1 if came > best else step
+                    best = max(came, best)
+                best += own if least == 1 else sums[t + 1, label] - sums[t + 1 - least, label]
             elif t == least - 1 and starts[s]:
                 best, step = sums[t + 1, label], _BEGIN
-            if t > 0 and last[s] + columns[t, label] >= best:
-                best, step = last[s] + columns[t, label], 0
+            stay = last[s] + own
+            step = 0 if stay >= best else step
+            best = max(stay, best)
             now[s] = best
             steps[t, s] = step
     path = np.zeros(frames, np.int64)

@@ -11,6 +11,7 @@ WILDCARD = -1
 """A unit that sounds like anything: for what is said and has no unit of its own."""
 EDGE = -2
 """What comes before the first word and after the last: anything, or nothing."""
+_NEVER = 2**40  # frames
 MOST_BEFORE = 254
 """A state has no more predecessors; the back-pointers are bytes."""
 
@@ -24,7 +25,8 @@ class Graph:
 
     ``label`` is the unit; ``shortest`` the frames that it lasts at least; ``word``, ``alternative`` and ``unit``
     say what it belongs to (−1: nothing); ``starts`` and ``ends`` where a path may begin and end. State s follows
-    ``before[first[s]:first[s + 1]]``, or itself. ``silent`` is the unit for no speech, ``words`` their count.
+    ``before[first[s]:first[s + 1]]``, or itself. ``reach`` are the fewest frames from the start to a state's end,
+    ``left`` those after it. ``silent`` is the unit for no speech, ``words`` their count.
     """
 
     label: np.ndarray
@@ -36,6 +38,8 @@ class Graph:
     ends: np.ndarray
     first: np.ndarray  # (states + 1,)
     before: np.ndarray  # (edges,)
+    reach: np.ndarray
+    left: np.ndarray
     silent: int
     words: int
 
@@ -129,6 +133,7 @@ class _States:
     belongs: list[tuple[int, int, int]] = field(default_factory=list)
     starts: list[bool] = field(default_factory=list)
     before: list[list[int]] = field(default_factory=list)
+    reach: list[int] = field(default_factory=list)
 
     def add(
         self,
@@ -147,6 +152,8 @@ class _States:
         self.belongs.append(belongs)
         self.starts.append(starts)
         self.before.append(before)
+        sooner = 0 if starts else min((self.reach[state] for state in before), default=_NEVER)
+        self.reach.append(sooner + shortest)
         return len(self.label) - 1
 
     def graph(self, ends: list[int], words: int) -> Graph:
@@ -165,6 +172,18 @@ class _States:
             ends=is_end,
             first=np.cumsum([0, *map(len, self.before)]),
             before=np.array([state for before in self.before for state in before], np.int64),
+            reach=np.array(self.reach, np.int64),
+            left=np.array(self._left(ends), np.int64),
             silent=self.silent,
             words=words,
         )
+
+    def _left(self, ends: list[int]) -> list[int]:
+        left = [_NEVER] * len(self.label)
+        for state in ends:
+            left[state] = 0
+        for state in range(len(left) - 1, -1, -1):
+            needed = left[state] + self.shortest[state]
+            for before in self.before[state]:
+                left[before] = min(left[before], needed)
+        return left

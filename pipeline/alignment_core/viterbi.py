@@ -99,17 +99,8 @@ def _columns(
 def _band(graph: Graph, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """For each frame the first state from which the end can be reached, and one past the last from the start."""
     states = len(graph.label)
-    reach = np.where(graph.starts, graph.shortest, np.iinfo(np.int64).max // 2)
-    left = np.where(graph.ends, 0, np.iinfo(np.int64).max // 2)
-    for state in range(states):
-        before = graph.before[graph.first[state] : graph.first[state + 1]]
-        if len(before):
-            reach[state] = min(reach[state], reach[before].min() + graph.shortest[state])
-    for state in range(states - 1, -1, -1):
-        before = graph.before[graph.first[state] : graph.first[state + 1]]
-        left[before] = np.minimum(left[before], left[state] + graph.shortest[state])
-    soonest = np.minimum.accumulate(reach[::-1])[::-1]
-    shortest_left = np.minimum.accumulate(left)
+    soonest = np.minimum.accumulate(graph.reach[::-1])[::-1]
+    shortest_left = np.minimum.accumulate(graph.left)
     time = np.arange(frames)
     low = states - np.searchsorted(shortest_left[::-1], frames - 1 - time, side="right")
     return low, np.searchsorted(soonest, time + 1, side="right")
