@@ -51,10 +51,16 @@ def align(
 
 def diarize(audio: Any, *, report: Report | None = None, **options: Any) -> Diarization:
     """Who spoke when, without the text. Raises the errors of :mod:`schemas.errors`."""
+    from pipeline.voices import voices_of
+
     found = _run("diarize", audio, None, report, options)
     return Diarization(
         turns=found.turns,
         exclusive_turns=found.exclusive_turns,
+        voices=voices_of(found),
+        embedding_model=found.embedding_model,
+        similar_voices=found.similar_voices,
+        speaker_count=found.speaker_count,
         stages=found.stages,
         warnings=found.warnings,
     )

@@ -26,7 +26,6 @@ WITHOUT_EFFECT = {
     "condition_on_previous_text": "every chunk is decoded on its own",
     "fp16": "--compute_type sets the precision",
     "segment_resolution": "segments are sentences",
-    "speaker_embeddings": "the JSON holds no embeddings",
 }
 """WhisperX's flags that are accepted and change nothing, with what happens instead; using one is a warning."""
 
@@ -182,7 +181,7 @@ def _add_diarize(parser: argparse.ArgumentParser) -> None:
     group.option("num_speakers", "how many there are, where that is known", type=int)
     group.option("min_speakers", "at least", type=int)
     group.option("max_speakers", "at most", type=int)
-    group.ignored("speaker_embeddings", action="store_true")
+    group.option("speaker_embeddings", "each speaker's voice, as numbers, in the JSON", action="store_true")
 
 
 def _add_decoding(parser: argparse.ArgumentParser) -> None:

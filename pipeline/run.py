@@ -19,6 +19,7 @@ from schemas.jobs import JobRequest
 from schemas.options import Options
 from schemas.report import StageReport, Warning_
 from schemas.transcript import Media, Transcript
+from schemas.voices import Voice
 
 
 def run(
@@ -90,9 +91,23 @@ def _do(request: JobRequest, job: stages.Job, given: Transcript | None) -> Trans
                 "turns": found.turns,
                 "exclusive_turns": found.exclusive_turns,
                 "speakers": speakers.speakers_of(assigned, found.turns),
+                **_voices(found, job.options),
             }
         )
     return _finished(base, job, offset)
+
+
+def _voices(found: Diarization, options: Options) -> dict[str, object]:
+    """Speakers as data; the embeddings, by which people can be recognised, only where they were asked for."""
+    vectors = {voice.speaker: voice.embedding for voice in found.voices if voice.embedding is not None}
+    wanted = options.diarize.speaker_embeddings
+    return {
+        "voices": tuple(voice.model_copy(update={"embedding": None}) for voice in found.voices),
+        "speaker_embeddings": vectors if wanted else None,
+        "embedding_model": found.embedding_model if wanted else None,
+        "similar_voices": found.similar_voices,
+        "speaker_count": found.speaker_count,
+    }
 
 
 def _diarize(request: JobRequest, job: stages.Job) -> Diarization:
@@ -142,6 +157,7 @@ def _finished(base: Transcript, job: stages.Job, offset: float) -> Transcript:
             "segments": segments,
             "turns": _later(base.turns, offset),
             "exclusive_turns": _later(base.exclusive_turns, offset),
+            "voices": tuple(_heard_later(voice, offset) for voice in base.voices),
             "stages": {**base.stages, **job.stages},
             "warnings": counted([*base.warnings, *job.warnings]),
         }
@@ -152,6 +168,10 @@ def _later(turns, offset: float):
     return tuple(
         turn.model_copy(update={"start": turn.start + offset, "end": turn.end + offset}) for turn in turns
     )
+
+
+def _heard_later(voice: Voice, offset: float) -> Voice:
+    return voice.model_copy(update={"samples": _later(voice.samples, offset)})
 
 
 def counted(warnings: list[Warning_]) -> tuple[Warning_, ...]:

@@ -123,6 +123,16 @@ def _for_language(choice: Choice, language: str) -> Choice:
     return replace(choice, model=name, model_required=True)
 
 
+_FOUND = (
+    "turns",
+    "exclusive_turns",
+    "voices",
+    "embedding_model",
+    "similar_voices",
+    "speaker_count",
+)
+
+
 def diarize(job: Job) -> Diarization:
     """Who spoke when."""
 
@@ -131,7 +141,7 @@ def diarize(job: Job) -> Diarization:
         return found.compact()
 
     payload = _stage(job, "diarize", job.plan.diarize, work)
-    return Diarization(**{name: payload[name] for name in ("turns", "exclusive_turns") if name in payload})
+    return Diarization.model_validate({name: payload[name] for name in _FOUND if name in payload})
 
 
 def _decode(job: Job, asr: Any, chunks: Sequence[Chunk], partial: Partial) -> dict:
@@ -240,7 +250,7 @@ def _from_candidate(
     return payload
 
 
-_LEAVES_THE_ANSWER = {"backend", "device", "batch_size", "threads", "model"}
+_LEAVES_THE_ANSWER = {"backend", "device", "batch_size", "threads", "model", "speaker_embeddings"}
 
 
 def _answer_options(room: str, options: Options) -> dict:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from schemas._frozen import Frozen
 from schemas.report import StageReport, Warning_
+from schemas.voices import SimilarVoices, SpeakerCount, Voice
 
 
 class SpeakerTurn(Frozen):
@@ -25,6 +26,10 @@ class Diarization(Frozen):
 
     turns: tuple[SpeakerTurn, ...] = ()
     exclusive_turns: tuple[SpeakerTurn, ...] = ()
+    voices: tuple[Voice, ...] = Field((), description="Each speaker's voice, in the labels' order.")
+    embedding_model: str | None = Field(None, description="What the embeddings are of: name@revision.")
+    similar_voices: tuple[SimilarVoices, ...] = Field((), description="Speakers who may be one person.")
+    speaker_count: SpeakerCount | None = None
     stages: dict[str, StageReport] = Field(default_factory=dict)
     warnings: tuple[Warning_, ...] = ()
 

@@ -8,7 +8,8 @@
     │   ├── FileNotReadable             file_not_found, access_denied, not_a_file, file_unreadable, file_changed
     │   ├── MediaError                  not_media, no_audio_stream, empty_audio, truncated_media,
     │   │                               protected_media, audio_too_long
-    │   └── InvalidTranscript           invalid_transcript
+    │   ├── InvalidTranscript           invalid_transcript
+    │   └── VoiceNotUsable              voice_not_usable
     ├── NotFound                        job_not_found, transcript_not_found, invalid_cursor
     ├── SetupError                      the installation is at fault: install or fetch something
     │   ├── ModelNotFound               model_not_found, model_not_downloaded, model_damaged
@@ -38,6 +39,7 @@ CODES: dict[str, str] = {
     "protected_media": "The recording is encrypted (DRM).",
     "audio_too_long": "The recording is longer than the limit.",
     "invalid_transcript": "The transcript handed in is not in a form that can be read.",
+    "voice_not_usable": "The voice is too short, mixed or of another embedding model, and cannot be enrolled.",
     "job_not_found": "No job has that id.",
     "transcript_not_found": "No transcript has that id.",
     "invalid_cursor": "The cursor does not belong to this transcript.",
@@ -109,6 +111,10 @@ class InvalidTranscript(InputError):
     default_code = "invalid_transcript"
 
 
+class VoiceNotUsable(InputError):
+    default_code = "voice_not_usable"
+
+
 class NotFound(TranscriptionError):
     default_code = "transcript_not_found"
 
@@ -171,6 +177,7 @@ _CLASS_OF_CODE: dict[str, type[TranscriptionError]] = {
         MediaError,
     ),
     "invalid_transcript": InvalidTranscript,
+    "voice_not_usable": VoiceNotUsable,
     **dict.fromkeys(("job_not_found", "transcript_not_found", "invalid_cursor"), NotFound),
     **dict.fromkeys(("model_not_found", "model_not_downloaded", "model_damaged"), ModelNotFound),
     "download_failed": DownloadFailed,

@@ -101,6 +101,9 @@ class DiarizeOptions(Frozen):
     num_speakers: int | None = Field(None, ge=1, le=64)
     min_speakers: int | None = Field(None, ge=1, le=64)
     max_speakers: int | None = Field(None, ge=1, le=64)
+    speaker_embeddings: bool = Field(
+        False, description="Put each speaker's voice, as numbers, into the result."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> DiarizeOptions:

@@ -9,6 +9,7 @@ from pydantic import Field
 from schemas._frozen import Frozen
 from schemas.diarization import SpeakerTurn
 from schemas.report import StageReport, Warning_
+from schemas.voices import SimilarVoices, SpeakerCount, Voice
 
 SCHEMA_VERSION = "1.0"
 
@@ -115,9 +116,15 @@ class Transcript(Frozen):
     task: Literal["transcribe", "translate"] = "transcribe"
     segments: tuple[Segment, ...] = ()
     speakers: tuple[Speaker, ...] = ()
+    voices: tuple[Voice, ...] = Field(
+        (), description="Each speaker's voice without its embedding, in the labels' order."
+    )
     speaker_embeddings: dict[str, tuple[float, ...]] | None = Field(
         None, description="A vector per speaker label, as WhisperX's --speaker_embeddings gives them."
     )
+    embedding_model: str | None = Field(None, description="What the vectors are of: name@revision.")
+    similar_voices: tuple[SimilarVoices, ...] = Field((), description="Speakers who may be one person.")
+    speaker_count: SpeakerCount | None = None
     turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization; turns may overlap.")
     exclusive_turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization without overlap.")
     stages: dict[str, StageReport] = Field(default_factory=dict)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline import voice_evidence
+from pipeline.diarization_core.frames import WINDOW_FRAMES
 from pipeline.diarize._quiet import quiet
 from pipeline.recording import SAMPLE_RATE, Recording
 from schemas.diarization import Diarization, SpeakerTurn
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 REQUIRES = ("torch", "torchaudio", "pyannote.audio")
 DEVICES = ("cpu", "cuda", "mps")
-VERSION = 1
+VERSION = 2
 MODEL_KIND = "diarization"
 MODEL_FORMATS = ("pyannote",)
 PART_FORMATS = {"segmentation": ("pyannote",), "embedding": ("pyannote", "torch"), "plda": ("numpy",)}
@@ -118,6 +120,12 @@ def load(choice: Choice, options: Options) -> Pyannote:
     return Pyannote(pipeline, files, choice.device)
 
 
+def _embedding_model(files: tuple[ModelFiles, ...]) -> str:
+    """Name and revision of the embedding network, which may be a part of the pipeline itself."""
+    file = next((file for file in files if file.kind == "embedding"), files[0])
+    return f"{file.name}@{file.revision}"
+
+
 def _check_device(device: str) -> None:
     import torch
 
@@ -138,6 +146,7 @@ class Pyannote:
         self.model: str | None = files[0].name
         self.revision: str | None = files[0].revision
         self.cache_key = ",".join(f"{file.name}@{file.revision}" for file in files)
+        self._embedding_model = _embedding_model(files)
         self._unchecked = device == "mps"
 
     def diarize(
@@ -149,6 +158,7 @@ class Pyannote:
         """
         if recording.samples == 0:
             return Diarization(warnings=(_no_speech(),))
+        hook = _Hook(progress)
         with quiet():
             warnings = self._check_self(recording)
             found = self.pipeline(
@@ -156,15 +166,21 @@ class Pyannote:
                 num_speakers=options.num_speakers,
                 min_speakers=options.min_speakers,
                 max_speakers=options.max_speakers,
-                hook=_Hook(progress),
+                hook=hook,
             )
         turns = _turns(found.speaker_diarization, recording.duration_s)
         exclusive = _turns(found.exclusive_speaker_diarization, recording.duration_s)
         names = _in_order_of_appearance(turns)
+        turns = _renamed(turns, names)
+        voices, similar, count = voice_evidence.describe(turns, hook.windows(), self._embedding_model)
         progress(1.0)
         return Diarization(
-            turns=_renamed(turns, names),
+            turns=turns,
             exclusive_turns=_renamed(exclusive, names),
+            voices=voices,
+            embedding_model=self._embedding_model,
+            similar_voices=similar,
+            speaker_count=count,
             warnings=(*warnings, *_count_warnings(len(names), options)),
         )
 
@@ -196,19 +212,31 @@ class Pyannote:
 
 
 class _Hook:
-    """pyannote's progress calls as one fraction that never falls. ``progress`` may raise to cancel."""
+    """pyannote's progress calls as one fraction that never falls. ``progress`` may raise to cancel.
+
+    The last artifact of each step is kept: the whole one, after those of batches.
+    """
 
     def __init__(self, progress: Callable[[float], None]) -> None:
         self._progress, self._fraction = progress, 0.0
+        self._artifacts: dict[str, Any] = {}
 
     def __call__(
-        self, step: str, _artifact: Any = None, *, file: Any = None, total: int = 1, completed: int = 1
+        self, step: str, artifact: Any = None, *, file: Any = None, total: int = 1, completed: int = 1
     ) -> None:
         if step in _STEPS:
+            self._artifacts[step] = artifact
             start, end = _STEPS[step]
             done = start + (end - start) * min(1.0, completed / max(1, total))
             self._fraction = max(self._fraction, done)
         self._progress(self._fraction)
+
+    def windows(self) -> voice_evidence.Windows | None:
+        """What was found in the windows; none where nobody spoke, or the windows are not segmentation-3.0's."""
+        activity, embeddings = (self._artifacts.get(step) for step in _STEPS)
+        if activity is None or embeddings is None or activity.data.shape[1] != WINDOW_FRAMES:
+            return None
+        return voice_evidence.Windows(embeddings, activity.data, activity.sliding_window.step)
 
 
 def _as_file(waveform: np.ndarray) -> dict:
