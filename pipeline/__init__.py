@@ -7,6 +7,7 @@
         print(segment.speaker, segment.text)
 
 Each takes a path, or float32 samples (samples,) at 16 kHz, and the names of :mod:`schemas.options` as keywords.
+:func:`load_model` keeps a model between calls; all of WhisperX's API is in :mod:`pipeline.like_whisperx`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,24 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.diarization import Diarization
 from schemas.transcript import Transcript
 
+if TYPE_CHECKING:
+    from pipeline.like_whisperx import Model
+
 Report = Callable[[str, float, str | None], None]
 
-__all__ = ["align", "diarize", "transcribe", "transcribe_diarized"]
+__all__ = ["align", "diarize", "load_model", "transcribe", "transcribe_diarized"]
+
+
+def load_model(whisper_arch: str, device: str = "auto", **how: Any) -> Model:
+    """A Whisper with WhisperX's ``transcribe(audio, batch_size=…)``: see :func:`pipeline.like_whisperx.load_model`."""
+    from pipeline import like_whisperx
+
+    return like_whisperx.load_model(whisper_arch, device, **how)
 
 
 def transcribe(audio: Any, *, report: Report | None = None, **options: Any) -> Transcript:
