@@ -31,7 +31,7 @@ __all__ = ["align", "diarize", "load_model", "transcribe", "transcribe_diarized"
 
 
 def load_model(whisper_arch: str, device: str = "auto", **how: Any) -> Model:
-    """A Whisper with WhisperX's ``transcribe(audio, batch_size=…)``: see :func:`pipeline.like_whisperx.load_model`."""
+    """A Whisper with WhisperX's ``transcribe``: see :func:`pipeline.like_whisperx.load_model`."""
     from pipeline import like_whisperx
 
     return like_whisperx.load_model(whisper_arch, device, **how)
