@@ -79,9 +79,8 @@ def cancelling(runs: int, folder: Path, meeting: Path, long: Path) -> dict[str, 
         seconds = []
         for number in range(runs):
             server, _ = started(folder / f"cancel-{stage}-{number}", folder)
-            asked = {"file_path": str(long), "language": "en", "wait_s": 0}
-            tool = "transcribe" if stage == "asr" else "diarize"
-            job = server.result(tool, **asked)["job_id"]
+            tool, asked = ("transcribe", {"language": "en"}) if stage == "asr" else ("diarize", {})
+            job = server.result(tool, file_path=str(long), wait_s=0, **asked)["job_id"]
             at_work(server, job, stage)
             began = time.perf_counter()
             server.result("cancel_job", job_id=job)
