@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.align import Cut, WordTime
-from pipeline.align._ctc import Frames, Vocabulary, place
-from pipeline.recording import SAMPLE_RATE
-from schemas.errors import BackendUnavailable, FailedToAlign, ModelNotFound
+from pipeline.align._ctc import Vocabulary
+from pipeline.align._ctc_aligner import HOP_SAMPLES, MODEL_FORMATS, MODEL_KIND, CtcAligner, damaged, weights
 from schemas.options import Options
 
 if TYPE_CHECKING:
@@ -29,34 +27,7 @@ if TYPE_CHECKING:
 REQUIRES = ("torch", "torchaudio", "transformers")
 DEVICES = ("cpu", "cuda", "mps")
 VERSION = 1
-MODEL_KIND = "align"
-MODEL_FORMATS = ("torchaudio", "transformers")
-
-_RECEPTIVE_FIELD = 400  # samples, of wav2vec2's convolutions; one frame every 320
-_HOP_SAMPLES = 320
-
-Emitter = Callable[[np.ndarray], np.ndarray]
-"""A waveform (samples,) in, log-probabilities (frames, vocabulary) out."""
-
-
-def weights(choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
-    """The language's model. Raises :class:`BackendUnavailable` for a language that has none."""
-    from pipeline import models
-
-    if choice.model is None:
-        raise BackendUnavailable(
-            "there is no wav2vec2 model for this language",
-            hint="name one with align_model, or use align_backend=cross_attention",
-        )
-    files = models.find(
-        MODEL_KIND,
-        choice.model,
-        formats=MODEL_FORMATS,
-        required=choice.model_required,
-        model_dir=options.model_dir,
-        allow_download=options.allow_download,
-    )
-    return (files,)
+__all__ = ["MODEL_FORMATS", "MODEL_KIND", "load", "weights"]
 
 
 def load(choice: Choice, options: Options) -> CtcAligner:
@@ -65,39 +36,10 @@ def load(choice: Choice, options: Options) -> CtcAligner:
     Raises what :func:`pipeline.models.find` raises, and :class:`ModelNotFound` (``model_damaged``) for files that
     are not a wav2vec2 CTC model.
     """
-
     (files,) = weights(choice, options)
     network, vocabulary = _read(files)
-    return CtcAligner(network.to(choice.device).emit, vocabulary, files, choice.device)
-
-
-class CtcAligner:
-    """An :class:`pipeline.align.Aligner` over a CTC model."""
-
-    margin_s = 0.2
-
-    def __init__(
-        self, emit: Emitter, vocabulary: Vocabulary, files: ModelFiles | None = None, device: str = "cpu"
-    ) -> None:
-        self._emit, self._vocabulary = emit, vocabulary
-        self.model = files.name if files else None
-        self.revision = files.revision if files else None
-        self.device = device
-        self.cache_key = f"whisperx:{VERSION}:{self.model}@{self.revision}"
-
-    def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | FailedToAlign]:
-        """Cut by cut: in a padded batch the first layer's group norm would see the padding."""
-        return [self._align(cut) for cut in cuts]
-
-    def _align(self, cut: Cut) -> list[WordTime | None] | FailedToAlign:
-        # A frame stands for the samples around the middle of what it sees.
-        offset_s = (_RECEPTIVE_FIELD - _HOP_SAMPLES) / 2 / SAMPLE_RATE
-        frames = Frames(_HOP_SAMPLES / SAMPLE_RATE, offset_s)
-        waveform = np.pad(cut.waveform, (0, max(0, _RECEPTIVE_FIELD - len(cut.waveform))))
-        try:
-            return place(self._emit(waveform), cut.words, cut.language, self._vocabulary, frames)
-        except FailedToAlign as error:
-            return error
+    emit = network.to(choice.device).emit
+    return CtcAligner(emit, vocabulary, files, choice.device, key=f"whisperx:{VERSION}")
 
 
 @dataclass(frozen=True)
@@ -111,7 +53,11 @@ class _Network:
     def to(self, device: str) -> _Network:
         return replace(self, model=self.model.to(device), device=device)
 
-    def emit(self, waveform: np.ndarray) -> np.ndarray:
+    def emit(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """One by one: in a padded batch the first layer's group norm would see the padding."""
+        return [self._emit(waveform) for waveform in waveforms]
+
+    def _emit(self, waveform: np.ndarray) -> np.ndarray:
         import torch
 
         with torch.inference_mode():
@@ -136,11 +82,7 @@ def _read(files: ModelFiles) -> tuple[_Network, Vocabulary]:
         SafetensorError,
         UnpicklingError,
     ) as error:
-        raise ModelNotFound(
-            f"alignment model {files.name!r} cannot be read ({type(error).__name__})",
-            code="model_damaged",
-            hint=f"fetch it again: whisperx-mlx models pull {files.name} --kind align",
-        ) from error
+        raise damaged(files, error) from error
 
 
 def _torchaudio(files: ModelFiles) -> tuple[_Network, Vocabulary]:
@@ -168,7 +110,7 @@ def _transformers(files: ModelFiles) -> tuple[_Network, Vocabulary]:
 
     processor = Wav2Vec2Processor.from_pretrained(str(files.path), local_files_only=True)
     model = Wav2Vec2ForCTC.from_pretrained(str(files.path), local_files_only=True).eval()
-    if model.config.inputs_to_logits_ratio != _HOP_SAMPLES:
+    if model.config.inputs_to_logits_ratio != HOP_SAMPLES:
         raise ValueError("its frames are not 20 ms apart")
     vocabulary = Vocabulary.of(processor.tokenizer.get_vocab(), blank=processor.tokenizer.pad_token_id or 0)
     logits = _normalised if processor.feature_extractor.do_normalize else _as_it_is

@@ -13,6 +13,7 @@ from clock import LABELS, Heard, Said, recording
 
 from pipeline import sentences
 from pipeline.align import Cut, align_segments, whisperx
+from pipeline.align._ctc_aligner import CtcAligner
 from pipeline.align._ctc import Vocabulary
 from pipeline.plan import Choice
 from pipeline.recording import Recording
@@ -35,7 +36,7 @@ TALK: tuple[Said, ...] = (
 def aligned(heard: Heard, seconds: float, *segments: Segment, language: str = "en"):
     vocabulary = Vocabulary.of({label: i for i, label in enumerate(LABELS)}, blank=0)
     found, warnings = align_segments(
-        whisperx.CtcAligner(heard, vocabulary),
+        CtcAligner(lambda waveforms: [heard(waveform) for waveform in waveforms], vocabulary),
         recording(seconds),
         segments,
         language,

@@ -1,0 +1,1 @@
+"""Commands that make what the project ships: trained weights and their data."""
