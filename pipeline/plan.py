@@ -112,7 +112,10 @@ def _align(machine: Machine, options: Options) -> tuple[Choice, ...]:
     def ways(backend: str) -> tuple[Choice, ...]:
         if backend == "even":
             return (Choice(backend),)
-        devices = _torch_devices(machine, mps=backend == "whisperx")
+        if backend == "wav2vec2_mlx":
+            devices = _mlx_devices(machine)
+        else:
+            devices = _torch_devices(machine, mps=backend == "whisperx")
         if backend == "cross_attention" and machine.accelerator == "metal" and machine.mlx_on_gpu:
             devices = ("metal", *devices)
         # cross_attention reads the Whisper that wrote the text; align_model names a wav2vec2
@@ -130,8 +133,10 @@ def _align(machine: Machine, options: Options) -> tuple[Choice, ...]:
             for device in _asked_device(options.asr.device, devices)
         )
 
-    # A model that was asked for belongs to whisperx: nothing else can honour it.
-    order = ("whisperx",) if asked.align_model else ("whisperx", "cross_attention", "even")
+    # A model that was asked for is a wav2vec2: nothing else can honour it.
+    order = ("wav2vec2_mlx", "whisperx")
+    if not asked.align_model:
+        order += ("cross_attention", "even")
     return _candidates(machine, "align", asked.align_backend, order, ways)
 
 

@@ -197,7 +197,7 @@ def _stage(
 
     Raises :class:`schemas.errors.StageFailed` (or the last candidate's own coded error) when none can.
     """
-    failures: list[str] = []
+    failures: dict[str, list[str]] = {}
     for number, choice in enumerate(candidates):
         try:
             payload = _from_candidate(job, room, choice, work, key_parts)
@@ -207,12 +207,13 @@ def _stage(
             job.pool.drop(room)
             if number == len(candidates) - 1:
                 raise _coded(room, choice, error) from error
-            failures.append(f"{choice.backend} on {choice.device}: {_reason(error)}")
+            failures.setdefault(_reason(error), []).append(f"{choice.backend} on {choice.device}")
             continue
         if failures:
             job.warn(
                 "backend_fallback",
-                f"{room} was done by {choice.backend} on {choice.device}, because " + "; ".join(failures),
+                f"{room} was done by {choice.backend} on {choice.device}, because "
+                + "; ".join(f"{', '.join(ways)}: {reason}" for reason, ways in failures.items()),
             )
         return payload
     raise StageFailed(

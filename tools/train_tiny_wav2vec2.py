@@ -32,6 +32,7 @@ _HOP, _FIELD = 320, 400
 _EVEN_SHARE = 0.25  # of the steps learn from letters spread evenly
 _BATCH = 8
 _WORDS = 3000
+_SHORT = "a i of to in it is be as at so we he by or on do if me my up an go no us am the and you that"
 
 CONFIG = {
     "vocab_size": len(VOCABULARY),
@@ -83,9 +84,38 @@ def common_words() -> list[str]:
 
     import mlx_whisper
 
-    short = (
-        "a i of to in it is be as at so we he by or on do if me my up an go no us am the and you that".split()
-    )
+    short = [
+        "a",
+        "i",
+        "of",
+        "to",
+        "in",
+        "it",
+        "is",
+        "be",
+        "as",
+        "at",
+        "so",
+        "we",
+        "he",
+        "by",
+        "or",
+        "on",
+        "do",
+        "if",
+        "me",
+        "my",
+        "up",
+        "an",
+        "go",
+        "no",
+        "us",
+        "am",
+        "the",
+        "and",
+        "you",
+        "that",
+    ]
     table = Path(mlx_whisper.__file__).parent / "assets/gpt2.tiktoken"
     tokens = (base64.b64decode(line.split()[0]) for line in table.read_bytes().splitlines())
     words = [token[1:].decode() for token in tokens if token[:1] == b" " and token[1:].isalpha()]

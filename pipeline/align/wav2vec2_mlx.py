@@ -1,13 +1,14 @@
-"""Forced alignment with wav2vec 2.0 or HuBERT CTC models on MLX (:mod:`pipeline.wav2vec2`): Apple GPUs, CUDA, CPUs.
+"""Forced alignment with wav2vec 2.0 or HuBERT CTC models on MLX, for Apple GPUs, CUDA and CPUs.
 
-Reads what ``whisperx`` reads and places words the same way: Hugging Face's ``Wav2Vec2ForCTC`` and ``HubertForCTC``
-(base, large, XLSR, MMS with its adapters) and torchaudio's bundles by WhisperX's names. Waveforms are normalised as
-the checkpoint asks. Cuts go through in padded batches that give what each cut gives alone.
+Reads what ``whisperx`` reads and places words the same way: Hugging Face's ``Wav2Vec2ForCTC`` and
+``HubertForCTC`` (base, large, XLSR, MMS with its adapters) and torchaudio's bundles by WhisperX's names. The
+network is :mod:`pipeline.wav2vec2`. Waveforms are normalised as the checkpoint asks; cuts go through in padded
+batches that give what each cut gives alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline import mlx_runtime
+from pipeline.align import Cut, WordTime
 from pipeline.align._ctc import Vocabulary
 from pipeline.align._ctc_aligner import HOP_SAMPLES, MODEL_FORMATS, MODEL_KIND, CtcAligner, damaged, weights
-from schemas.errors import InvalidArgument
+from schemas.errors import BackendUnavailable, FailedToAlign, InvalidArgument
 
 if TYPE_CHECKING:
     from pipeline.models import ModelFiles
@@ -33,30 +35,63 @@ __all__ = ["MODEL_FORMATS", "MODEL_KIND", "load", "weights"]
 
 _BATCH_S = {"cpu": 0.0, "metal": 120.0, "cuda": 240.0}  # of padded audio; a CPU gains nothing from batches
 _VARIANCE_FLOOR = {"transformers": 1e-7, "torchaudio": 1e-5}
-_PRECISIONS = ("float32", "float16")
+_PRECISIONS = {"cpu": ("float32",), "metal": ("float16", "float32"), "cuda": ("float16", "float32")}
 
 
-def load(choice: Choice, options: Options) -> CtcAligner:
+def load(choice: Choice, options: Options) -> CtcAligner | OneAdapterALanguage:
     """The language's model on the device. The thread that loads it is the one that runs it.
 
     Raises what :func:`pipeline.models.find` raises, :class:`schemas.errors.ModelNotFound` (``model_damaged``) for
     files that are no wav2vec2 CTC model, :class:`schemas.errors.BackendUnavailable` for a device that MLX does not
-    have, and :class:`InvalidArgument` for a precision other than float32 and float16.
+    have, and :class:`InvalidArgument` for a precision other than float32 and, on a GPU, float16.
     """
-    if choice.compute_type not in _PRECISIONS:
+    if choice.compute_type not in _PRECISIONS[choice.device]:
         raise InvalidArgument(
-            f"wav2vec2_mlx does not compute in {choice.compute_type}",
-            hint=f"use one of {', '.join(_PRECISIONS)}; bfloat16 is too coarse for these models",
+            f"wav2vec2_mlx does not compute in {choice.compute_type} on {choice.device}",
+            hint=f"use {' or '.join(_PRECISIONS[choice.device])}; bfloat16 is too coarse for these models",
         )
     (files,) = weights(choice, options)
     mlx_runtime.use_device(choice.device)
+    aligner, checkpoint = _aligner(files, choice)
+    if checkpoint.config.adapter_attn_dim is None:
+        return aligner
+    return OneAdapterALanguage(aligner, lambda language: _aligner(files, choice, language)[0])
+
+
+class OneAdapterALanguage:
+    """An :class:`pipeline.align.Aligner` over an MMS checkpoint, with the adapter of each cut's language."""
+
+    def __init__(self, english: CtcAligner, load: Callable[[str], CtcAligner]) -> None:
+        self._held, self._load = ("en", english), load
+        self.model, self.revision, self.device = english.model, english.revision, english.device
+        self.cache_key, self.margin_s = english.cache_key, english.margin_s
+
+    def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | FailedToAlign]:
+        """Raises :class:`BackendUnavailable` for a language that the checkpoint has no adapter for."""
+        results: dict[int, list[WordTime | None] | FailedToAlign] = {}
+        for language in sorted({cut.language for cut in cuts}):
+            if self._held[0] != language:
+                self._held = (language, self._load(language))
+            own = [index for index, cut in enumerate(cuts) if cut.language == language]
+            results |= zip(own, self._held[1].align([cuts[index] for index in own]), strict=True)
+        return [results[index] for index in range(len(cuts))]
+
+
+def _aligner(files: ModelFiles, choice: Choice, language: str | None = None) -> tuple[CtcAligner, Checkpoint]:
+    from pipeline.wav2vec2.checkpoint import NoAdapter
+
     try:
-        checkpoint = _read(files)
+        checkpoint = _read(files, language)
         network = _network(checkpoint, choice)
+    except NoAdapter as error:
+        raise BackendUnavailable(
+            f"alignment model {files.name!r} does not know the language {language!r}: {error}",
+            hint="put the language's adapter file into the model's folder, or name another align_model",
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
         raise damaged(files, error) from error
     floor = _VARIANCE_FLOOR[files.format] if checkpoint.normalise else None
-    return CtcAligner(
+    aligner = CtcAligner(
         _Emitter(network, floor),
         Vocabulary.of(checkpoint.labels, checkpoint.blank),
         files,
@@ -64,12 +99,16 @@ def load(choice: Choice, options: Options) -> CtcAligner:
         key=f"wav2vec2_mlx:{VERSION}:{choice.compute_type}",
         batch_s=_BATCH_S[choice.device],
     )
+    return aligner, checkpoint
 
 
-def _read(files: ModelFiles) -> Checkpoint:
+def _read(files: ModelFiles, language: str | None) -> Checkpoint:
     from pipeline.wav2vec2.checkpoint import read_hub, read_torchaudio
+    from pipeline.wav2vec2.languages import adapter_code
 
-    return read_torchaudio(files.path) if files.format == "torchaudio" else read_hub(files.path)
+    if files.format == "torchaudio":
+        return read_torchaudio(files.path)
+    return read_hub(files.path, adapter_code(language) if language else None)
 
 
 def _network(checkpoint: Checkpoint, choice: Choice) -> Network:

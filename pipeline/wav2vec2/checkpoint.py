@@ -1,4 +1,4 @@
-"""Checkpoints: Hugging Face folders (``Wav2Vec2ForCTC``, ``HubertForCTC``, MMS with its adapters), torchaudio's files.
+"""Checkpoints: Hugging Face folders (``Wav2Vec2ForCTC``, ``HubertForCTC``, MMS with adapters), torchaudio's files.
 
 Whatever the file, the weights come out as float32 numpy arrays under transformers' names without a prefix, with
 the weight norm of the positional convolution folded in (in float64) and convolutions laid out (out, kernel, in).
@@ -31,6 +31,10 @@ _DIRECTIONS = ("weight_v", "parametrizations.weight.original1")
 _ADAPTER_DEFAULT = "eng"  # MMS checkpoints are published with their English adapter in place
 
 
+class NoAdapter(LookupError):
+    """A checkpoint with an adapter a language has none for the one that was asked for."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """``labels`` are the outputs by their text; ``normalise``: waveforms to mean 0 and variance 1 first."""
@@ -47,7 +51,8 @@ def read_hub(folder: Path, target_lang: str | None = None) -> Checkpoint:
 
     ``target_lang`` is a language's code of ISO 639-3, for checkpoints with an adapter a language (MMS).
 
-    Raises OSError, ValueError or KeyError for files that are not such a model.
+    Raises :class:`NoAdapter` for a language that such a checkpoint lacks, and OSError, ValueError or KeyError for
+    files that are not such a model.
     """
     config = Config.of_hub(_json(folder / "config.json"))
     tensors = _renamed(_hub_tensors(folder))
@@ -105,7 +110,7 @@ def _adapter(folder: Path, target_lang: str) -> Iterator[tuple[str, np.ndarray]]
             return read(file)
     if target_lang == _ADAPTER_DEFAULT:
         return iter(())
-    raise FileNotFoundError(f"{folder} has no adapter for {target_lang!r}")
+    raise NoAdapter(f"the checkpoint has no adapter.{target_lang}.safetensors")
 
 
 def _inside(folder: Path, file: str) -> Path:
@@ -169,7 +174,10 @@ def _labels(folder: Path, target_lang: str | None) -> dict[str, int]:
     if file.is_file():
         vocabulary = _json(file)
         if vocabulary and all(isinstance(value, dict) for value in vocabulary.values()):
-            vocabulary = vocabulary[target_lang or _ADAPTER_DEFAULT]
+            language = target_lang or _ADAPTER_DEFAULT
+            if language not in vocabulary:
+                raise NoAdapter(f"the checkpoint has no vocabulary for {language!r}")
+            vocabulary = vocabulary[language]
     else:
         vocabulary = _json(folder / "tokenizer.json")["model"]["vocab"]
     added = folder / "added_tokens.json"

@@ -1,7 +1,7 @@
-"""For CPUs: products over unfolded frames, with norms, GELU and softmax by the compiled loops of the Whisper engine.
+"""For CPUs: products over unfolded frames; norms, GELU and softmax by compiled loops, as in the Whisper engine.
 
-The convolutions depend on nothing but the samples that a frame sees, so they run over a second at a time: what they
-make (512 numbers for every fifth sample) then stays in the cache.
+The convolutions depend on nothing but the samples that a frame sees, so they run over a second at a time: what
+they make (512 numbers for every fifth sample) then stays in the cache.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class GpuKernels:
 
 def grouped_product(x: mx.array, weight: mx.array, groups: int) -> mx.array:
     """See :meth:`pipeline.wav2vec2.kernels.Kernels.grouped`."""
-    batch, time, channels = x.shape
+    batch, time, _ = x.shape
     out, kernel, own = weight.shape
     frames = time - kernel + 1
     x = mx.contiguous(x.reshape(batch, time, groups, own).transpose(0, 2, 1, 3))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Kernels(Protocol):
-    """``softmax_scale`` belongs into the query weights. Shapes are (batch, frames, features) where none is given."""
+    """``softmax_scale`` belongs into the query weights. Shapes are (batch, frames, features) if none is given."""
 
     softmax_scale: float
 

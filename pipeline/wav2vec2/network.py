@@ -5,8 +5,8 @@ first: the group norm of the first convolution counts valid frames only; frames 
 positional convolution; and attention does not see them.
 
 That group norm costs nothing here. It is the norm of a linear function of ten samples, so its mean and variance
-follow from the mean and the covariance of the windows of the waveform (ten numbers and a hundred, in float64 on the
-host), and normalising is a change of the convolution's weights, one set a waveform.
+follow from the mean and the covariance of the windows of the waveform (ten numbers and a hundred, in float64 on
+the host), and normalising is a change of the convolution's weights, one set a waveform.
 """
 
 from __future__ import annotations

@@ -27,13 +27,15 @@ def aligner(starter_weights, tones) -> Callable[[str], Any]:
     loaded: dict[str, Any] = {}
     models = {
         "even": lambda: None,
+        "wav2vec2_mlx": lambda: str(tones),
         "whisperx": lambda: str(tones),
         "cross_attention": lambda: starter_weights("whisper", "base", "ctranslate2").name,
     }
 
     def get(name: str) -> Any:
         if name not in loaded:
-            choice = Choice(name, "cpu", models[name](), "int8", model_required=True)
+            precision = "int8" if name == "cross_attention" else "float32"
+            choice = Choice(name, "cpu", models[name](), precision, model_required=True)
             loaded[name] = backends.load("align", choice, Options.from_flat(threads=2))
         return loaded[name]
 

@@ -13,8 +13,8 @@ from clock import LABELS, Heard, Said, recording
 
 from pipeline import sentences
 from pipeline.align import Cut, align_segments, whisperx
-from pipeline.align._ctc_aligner import CtcAligner
 from pipeline.align._ctc import Vocabulary
+from pipeline.align._ctc_aligner import CtcAligner
 from pipeline.plan import Choice
 from pipeline.recording import Recording
 from schemas.errors import BackendUnavailable, ModelNotFound
