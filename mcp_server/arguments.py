@@ -52,6 +52,11 @@ MaxChars = Annotated[int, Field(description="Size of a page.", ge=500, le=40_000
 
 Query = Annotated[str, Field(description='Words, or "a phrase"; exact: the quote to check.', max_length=2000)]
 Exact = Annotated[bool, Field(description="Only these very words in this order, with their times.")]
+Labels = Annotated[
+    dict[str, str] | None,
+    Field(description="{SPEAKER_00: name}; an empty name removes one. Leave out to see the evidence."),
+]
+Evidence = Annotated[str | None, Field(description="Why: a quote with its time, or who told you.")]
 OnlyIn = Annotated[str | None, Field(description="Only this transcript.")]
 FromDate = Annotated[str | None, Field(description="First day, 2026-11-20.")]
 ToDate = Annotated[str | None, Field(description="Last day.")]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from mcp_server import index
+from mcp_server import evidence, index
 from mcp_server.folding import tokens
 from mcp_server.index import Hit, Scope
 from mcp_server.names import Names
@@ -17,10 +17,11 @@ from mcp_server.settings import Settings
 from mcp_server.store import Store
 from mcp_server.views import clean
 from schemas.errors import InvalidArgument, NotFound, TranscriptionError
-from schemas.library import Deleted, Found, Quote, TranscriptSummary
-from schemas.transcript import Transcript, Word
+from schemas.library import Deleted, Found, Quote, Speakers, SpeakerSheet, TranscriptSummary
+from schemas.transcript import Speaker, Transcript, Word
 
 _LONGEST_QUOTE = 600
+_LONGEST_EVIDENCE = 200
 _CANDIDATES = 40
 _CLOSEST = 3
 
@@ -117,6 +118,35 @@ class Library:
             query=quote, match="none", quotes=tuple(self._quote(hit) for hit in near), searched=looked
         )
 
+    def speakers(self, transcript_id: str) -> Speakers:
+        """Everyone in a transcript with name and evidence. Raises :class:`NotFound`, :class:`InvalidArgument`."""
+        transcript = self._store.transcript(transcript_id, words=False)
+        if not transcript.speakers:
+            raise InvalidArgument(
+                "The transcript has no speakers.", hint="Call diarize with its transcript_id first."
+            )
+        return Speakers(
+            transcript_id=transcript_id,
+            speakers=tuple(self._sheet(transcript_id, transcript, item) for item in transcript.speakers),
+            suggestions=self._names.suggested(transcript_id) or None,
+        )
+
+    def _sheet(self, transcript_id: str, transcript: Transcript, speaker: Speaker) -> SpeakerSheet:
+        lines = evidence.lines_of(transcript, speaker.id)
+        hits = (
+            Hit(transcript_id, line.id, line.id, line.start, line.end, line.speaker, clean(line.text).strip())
+            for line in lines
+        )
+        name, status = self._names.entry(transcript_id, speaker.id)
+        return SpeakerSheet(
+            id=speaker.id,
+            name=name,
+            status=status,
+            speech_s=speaker.speech_s,
+            segments=speaker.segments,
+            quotes=tuple(self._quote(hit, longest=_LONGEST_EVIDENCE) for hit in hits),
+        )
+
     def delete(self, transcript_id: str, forget_stages: Callable[[str], int]) -> Deleted:
         """Removes a transcript, its words and names; the stage results, too, when it was the recording's last.
 
@@ -189,14 +219,20 @@ class Library:
             speakers=tuple(f"{names[label]} ({label})" if label in names else label for label in speakers),
         )
 
-    def _quote(self, hit: Hit, words: tuple[Word, ...] | None = None, **changes: Any) -> Quote:
+    def _quote(
+        self,
+        hit: Hit,
+        words: tuple[Word, ...] | None = None,
+        longest: int = _LONGEST_QUOTE,
+        **changes: Any,
+    ) -> Quote:
         with self._db.reading() as db:
             row = db.execute(
                 "SELECT path, recorded_at FROM transcripts LEFT JOIN recordings ON sha256 = recording"
                 " WHERE id = ?",
                 (hit.transcript,),
             ).fetchone()
-        text = hit.text if len(hit.text) <= _LONGEST_QUOTE else hit.text[:_LONGEST_QUOTE].rstrip() + " …"
+        text = hit.text if len(hit.text) <= longest else hit.text[:longest].rstrip() + " …"
         start = changes.get("start", hit.start_s)
         return Quote(
             **{

@@ -8,10 +8,18 @@ from typing import Any
 
 from mcp_types import CallToolResult
 
-from mcp_server.results import NOTICE, next_line, plain_result
+from mcp_server.results import NOTICE, next_line, plain_result, suggestion_line
 from mcp_server.views import clock, word_text
 from schemas.jobs import NextAction
-from schemas.library import Deleted, Found, Quote, TranscriptList, TranscriptSummary
+from schemas.library import (
+    Deleted,
+    Found,
+    Quote,
+    Speakers,
+    SpeakerSheet,
+    TranscriptList,
+    TranscriptSummary,
+)
 
 _MOST_CHARS = 18_000
 
@@ -48,6 +56,29 @@ def found(model: Found) -> CallToolResult:
     if model.more:
         lines.append("There is more: raise limit, or narrow the search.")
     return plain_result(model, [*lines, *next_line(model.next_action)])
+
+
+def speakers(model: Speakers, *, asked: bool) -> CallToolResult:
+    """Everyone's name; with the evidence where that is what was ``asked`` for."""
+    if not asked:
+        bare = tuple(sheet.model_copy(update={"quotes": ()}) for sheet in model.speakers)
+        model = model.model_copy(update={"speakers": bare})
+    model = model.model_copy(update={"notice": NOTICE if asked else None})
+    lines = [model.notice] if model.notice else []
+    lines.append(f"transcript_id: {model.transcript_id}")
+    lines += map(_sheet_lines, model.speakers)
+    lines += map(suggestion_line, model.suggestions or ())
+    return plain_result(model, lines)
+
+
+def _sheet_lines(sheet: SpeakerSheet) -> str:
+    name = f"{sheet.id}: {sheet.name} ({sheet.status})" if sheet.name else f"{sheet.id}: no name yet"
+    lines = [f"{name}, {sheet.speech_s:.0f} s in {sheet.segments} segments"]
+    lines += [
+        f"    [{clock(quote.start)}] {quote.speaker_name or quote.speaker}: {quote.text}"
+        for quote in sheet.quotes
+    ]
+    return "\n".join(lines)
 
 
 def deleted(model: Deleted) -> CallToolResult:

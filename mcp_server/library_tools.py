@@ -11,14 +11,14 @@ from mcp_server import arguments as arg
 from mcp_server import library_results as results
 from mcp_server.arguments import StrictTool
 from mcp_server.service import Service
-from schemas.library import Deleted, Found, TranscriptList
+from schemas.library import Deleted, Found, Speakers, TranscriptList
 
 
 class LibraryTools:
     """Each method is a tool; its signature is what the tool takes."""
 
     def __init__(self, service: Service) -> None:
-        self._library = service.library
+        self._library, self._names, self._store = service.library, service.names, service.store
         self._forget = service.forget_stages
 
     async def list_transcripts(
@@ -54,6 +54,20 @@ class LibraryTools:
 
         return await to_thread.run_sync(read)
 
+    async def label_speakers(
+        self,
+        transcript_id: arg.TranscriptId,
+        labels: arg.Labels = None,
+        evidence: arg.Evidence = None,
+    ) -> Annotated[CallToolResult, Speakers]:
+        def work() -> CallToolResult:
+            if labels:
+                transcript = self._store.transcript(transcript_id, words=False)
+                self._names.give(transcript_id, transcript, labels, evidence)
+            return results.speakers(self._library.speakers(transcript_id), asked=not labels)
+
+        return await to_thread.run_sync(work)
+
     async def delete_transcript(self, transcript_id: arg.TranscriptId) -> Annotated[CallToolResult, Deleted]:
         return results.deleted(await to_thread.run_sync(self._library.delete, transcript_id, self._forget))
 
@@ -75,6 +89,14 @@ def library_tools(service: Service) -> list[StrictTool]:
             """Finds what was said in all transcripts (or one): quotes with speaker and times, best first. Case,
             accents and punctuation don't count. exact=true checks a quote: match is exact, with the times of its
             words, or none, with the closest passages. Check every quote that you put into minutes.""",
+        ),
+        arg.tool(
+            tools.label_speakers,
+            "Name the speakers",
+            arg.WORK,
+            """Without labels: for each speaker the lines where a name may fall, and suggested names. With labels:
+            names speakers, beside the raw labels; searches and later reads use the names. Name only whom the
+            evidence or the user names, and quote it; leave the others as they are.""",
         ),
         arg.tool(
             tools.delete_transcript,

@@ -14,7 +14,7 @@ from mcp_server.database import Database
 from mcp_server.folding import folded
 from mcp_server.views import clean
 from schemas.errors import InvalidArgument
-from schemas.library import NameSuggestion
+from schemas.jobs import NameSuggestion
 from schemas.transcript import Segment, Speaker, Transcript
 
 _LONGEST_NAME = 80
@@ -35,6 +35,15 @@ class Names:
                 (transcript_id, *APPLIED),
             ).fetchall()
         return {row["label"]: row["name"] for row in rows}
+
+    def entry(self, transcript_id: str, label: str) -> tuple[str | None, Any]:
+        """A label's name and where it comes from; none for a label without one."""
+        with self._db.reading() as db:
+            row = db.execute(
+                "SELECT name, status FROM names WHERE transcript = ? AND label = ? AND status IN (?, ?)",
+                (transcript_id, label, *APPLIED),
+            ).fetchone()
+        return (row["name"], row["status"]) if row else (None, None)
 
     def suggested(self, transcript_id: str) -> tuple[NameSuggestion, ...]:
         """Names that wait for review."""
@@ -71,8 +80,9 @@ class Names:
                 if known
                 else "It has no speakers; run diarize on it first.",
             )
-        for label, name in labels.items():
-            self.put(transcript_id, label, name_of(name), "given", evidence)
+        wanted = {label: name_of(name) for label, name in labels.items()}
+        for label, name in wanted.items():
+            self.put(transcript_id, label, name, "given", evidence)
 
     def put(
         self,

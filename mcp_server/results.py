@@ -19,7 +19,7 @@ from mcp_server.store import JobRecord
 from mcp_server.views import Shown, clean, clock
 from schemas._frozen import Frozen
 from schemas.errors import TranscriptionError
-from schemas.jobs import JobList, JobSummary, NextAction, OutputFile, Progress, Result
+from schemas.jobs import JobList, JobSummary, NameSuggestion, NextAction, OutputFile, Progress, Result
 from schemas.report import StageReport
 from schemas.transcript import Speaker, Transcript
 
@@ -36,8 +36,9 @@ def finished(
     *,
     path: Path,
     job: JobRecord | None = None,
+    suggestions: tuple[NameSuggestion, ...] = (),
 ) -> CallToolResult:
-    """A transcript, or a page of it."""
+    """A transcript, or a page of it. What comes after the last page is naming the speakers, if nobody did."""
     size = path.stat().st_size if path.exists() else None
     result = Result(
         job_id=job.id if job else None,
@@ -48,6 +49,7 @@ def finished(
         language_probability=transcript.language_probability,
         stages=transcript.stages or None,
         speakers=transcript.speakers or None,
+        suggestions=suggestions or None,
         notice=NOTICE,
         segments=shown.segments,
         turns=shown.turns,
@@ -55,7 +57,7 @@ def finished(
         page=shown.page,
         files=(OutputFile(format="json", path=str(path), bytes=size),),
         warnings=(*transcript.warnings, *shown.warnings) or None,
-        next_action=_next_page(transcript_id, shown),
+        next_action=_next_page(transcript_id, shown) or _name_them(transcript_id, transcript, shown),
     )
     return _both(result, shown.lines)
 
@@ -174,6 +176,14 @@ def _next_page(transcript_id: str, shown: Shown) -> NextAction | None:
     return NextAction(tool="get_transcript", arguments=arguments)
 
 
+def _name_them(transcript_id: str, transcript: Transcript, shown: Shown) -> NextAction | None:
+    """Once everything was read: who the speakers are. One name given says that it was thought about."""
+    nameless = transcript.speakers and not any(speaker.name for speaker in transcript.speakers)
+    if not (nameless and shown.segments and shown.complete):
+        return None
+    return NextAction(tool="label_speakers", arguments={"transcript_id": transcript_id})
+
+
 def _both(result: Result, body: str) -> CallToolResult:
     lines = [result.notice] if result.notice else []
     lines += [*_header(result), "", body] if body else _header(result)
@@ -201,6 +211,7 @@ def _header(result: Result) -> Iterator[str]:
         yield f"language: {result.language}" + ("" if probability is None else f" ({probability:.2f})")
     if result.speakers:
         yield "speakers: " + ", ".join(map(_speaker, result.speakers))
+    yield from map(suggestion_line, result.suggestions or ())
     for name, stage in (result.stages or {}).items():
         yield _stage(name, stage)
     yield from _last_lines(result)
@@ -234,6 +245,20 @@ def _progress(progress: Progress) -> str:
         words.append(f"about {progress.eta_s:.0f} s left")
     if progress.detail:
         words.append(progress.detail)
+    return " | ".join(words)
+
+
+def suggestion_line(suggestion: NameSuggestion) -> str:
+    """A name that waits for review."""
+    words = [f"suggested, not confirmed: {suggestion.speaker} may be {suggestion.name}: {suggestion.reason}"]
+    if suggestion.score is not None:
+        words.append(f"likeness {suggestion.score:.2f}")
+    if suggestion.threshold is not None:
+        words.append(f"threshold {suggestion.threshold:.2f}")
+    if suggestion.runner_up_score is not None:
+        words.append(f"next {suggestion.runner_up or 'one'} {suggestion.runner_up_score:.2f}")
+    if suggestion.evidence_s is not None:
+        words.append(f"{suggestion.evidence_s:.0f} s compared")
     return " | ".join(words)
 
 

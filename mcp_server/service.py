@@ -158,7 +158,8 @@ class Service:
             transcript = self.store.transcript(transcript_id, words=place.view.needs_words)
             transcript = self.names.on(transcript_id, transcript)
             shown = show(transcript, place, max_chars)
-            return results.finished(transcript_id, transcript, shown, path=path, job=job)
+            names = self.names.suggested(transcript_id)
+            return results.finished(transcript_id, transcript, shown, path=path, job=job, suggestions=names)
 
         return await to_thread.run_sync(read)
 

@@ -45,6 +45,11 @@ class View(Frozen):
     format: Format = "segments"
 
     @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self.start_s is None and self.end_s is None and self.speaker is None
+
+    @property
     def needs_words(self) -> bool:
         """Whether more than the segments' texts is looked at."""
         return self.include_words or self.format in ("json", "srt", "vtt")
@@ -95,6 +100,7 @@ class Shown:
     turns: tuple[SpeakerTurn, ...] | None = None
     text: str | None = None
     warnings: tuple[Warning_, ...] = ()
+    complete: bool = False  # the last page of the whole transcript
 
 
 def show(transcript: Transcript, cursor: Cursor, max_chars: int) -> Shown:
@@ -162,6 +168,7 @@ def _segments_page(part: Transcript, cursor: Cursor, max_chars: int) -> Shown:
         "\n".join(line for _, line in filled),
         segments=tuple(segment for segment, _ in filled),
         warnings=warnings,
+        complete=page.next_cursor is None and cursor.view.is_everything,
     )
 
 

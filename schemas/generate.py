@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from schemas.diarization import Diarization
 from schemas.jobs import JobList, Result
-from schemas.library import Found, TranscriptList
+from schemas.library import Found, Speakers, TranscriptList
 from schemas.options import Options
 from schemas.transcript import Transcript
 
@@ -26,6 +26,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "job-list.v1": JobList,
     "transcript-list.v1": TranscriptList,
     "found.v1": Found,
+    "speakers.v1": Speakers,
     "options.v1": Options,
 }
 

@@ -71,6 +71,19 @@ class NextAction(Frozen):
     arguments: dict[str, str | int | float | bool | tuple[str, ...]]
 
 
+class NameSuggestion(Frozen):
+    """A name that waits for review: nothing uses it until label_speakers confirms it."""
+
+    speaker: str = Field(description="Raw label.")
+    name: str
+    reason: str
+    score: float | None = Field(None, description="Likeness of the voices, 1 for the same.")
+    threshold: float | None = None
+    runner_up: str | None = Field(None, description="The next likely name.")
+    runner_up_score: float | None = None
+    evidence_s: float | None = Field(None, description="Seconds of speech that were compared.")
+
+
 class Page(Frozen):
     """Which part of the transcript a result holds; turns count where there are no segments."""
 
@@ -104,6 +117,7 @@ class Result(Frozen):
     language_probability: float | None = None
     stages: dict[str, StageReport] | None = None
     speakers: tuple[Speaker, ...] | None = None
+    suggestions: tuple[NameSuggestion, ...] | None = None
     notice: str | None = Field(None, description="What kind of content the segments and the text are.")
     segments: tuple[Segment, ...] | None = None
     turns: tuple[SpeakerTurn, ...] | None = Field(None, description="Where there are speakers without text.")

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas._frozen import Frozen
-from schemas.jobs import NextAction
+from schemas.jobs import NameSuggestion, NextAction
 from schemas.options import Operation
 from schemas.transcript import Word
 
@@ -67,19 +67,6 @@ class Found(Frozen):
     next_action: NextAction | None = None
 
 
-class NameSuggestion(Frozen):
-    """A name that waits for review: nothing uses it until label_speakers confirms it."""
-
-    speaker: str = Field(description="Raw label.")
-    name: str
-    reason: str
-    score: float | None = Field(None, description="Likeness of the voices, 1 for the same.")
-    threshold: float | None = None
-    runner_up: str | None = Field(None, description="The next likely name.")
-    runner_up_score: float | None = None
-    evidence_s: float | None = Field(None, description="Seconds of speech that were compared.")
-
-
 class Deleted(Frozen):
     """What was removed. Recordings never are."""
 
@@ -87,3 +74,31 @@ class Deleted(Frozen):
     recording: str | None = None
     files: int = Field(description="Files removed, stage results included.")
     kept: str | None = Field(None, description="What is left, and why.")
+
+
+NameStatus = Literal["given", "carried"]
+
+
+class SpeakerSheet(Frozen):
+    """A speaker, and what helps to name them."""
+
+    id: str = Field(description="Raw label.")
+    name: str | None = None
+    status: NameStatus | None = Field(
+        None, description="given by a call, or carried over because the voice is the same."
+    )
+    speech_s: float = 0.0
+    segments: int = 0
+    quotes: tuple[Quote, ...] = Field(
+        (), description="Where names fall, and what the speaker says at length."
+    )
+
+
+class Speakers(Frozen):
+    """Who speaks in a transcript."""
+
+    transcript_id: str
+    notice: str | None = None
+    speakers: tuple[SpeakerSheet, ...] = ()
+    suggestions: tuple[NameSuggestion, ...] | None = None
+    next_action: NextAction | None = None

@@ -27,6 +27,7 @@ TOOLS = {
     "list_transcripts",
     "search_transcripts",
     "delete_transcript",
+    "label_speakers",
     "get_transcript",
     "cancel_job",
     "health_check",
