@@ -55,7 +55,10 @@ def finished(
         turns=shown.turns,
         text=shown.text,
         page=shown.page,
-        files=(OutputFile(format="json", path=str(path), bytes=size),),
+        files=(
+            OutputFile(format="json", path=str(path), uri=f"transcript://{transcript_id}/json", bytes=size),
+        ),
+        quality=shown.quality or None,
         warnings=(*transcript.warnings, *shown.warnings) or None,
         next_action=_next_page(transcript_id, shown) or _name_them(transcript_id, transcript, shown),
     )
@@ -218,6 +221,8 @@ def _header(result: Result) -> Iterator[str]:
 
 
 def _last_lines(result: Result) -> Iterator[str]:
+    for span in result.quality or ():
+        yield f"doubtful [{clock(span.start)} - {clock(span.end)}] {span.kind}: {span.detail}"
     for warning in result.warnings or ():
         times = f" ({warning.count} times)" if warning.count > 1 else ""
         yield f"warning {warning.code}: {warning.message}{times}"

@@ -21,8 +21,10 @@ from schemas._frozen import Frozen
 from schemas.diarization import SpeakerTurn
 from schemas.errors import InvalidArgument, NotFound
 from schemas.jobs import Page
-from schemas.report import Warning_
+from schemas.report import QualitySpan, Warning_
 from schemas.transcript import Segment, Speaker, Transcript, Word
+
+MOST_SPANS = 20
 
 Format = Literal["segments", "text", "md", "srt", "vtt", "json", "rttm"]
 
@@ -100,6 +102,7 @@ class Shown:
     turns: tuple[SpeakerTurn, ...] | None = None
     text: str | None = None
     warnings: tuple[Warning_, ...] = ()
+    quality: tuple[QualitySpan, ...] = ()
     complete: bool = False  # the last page of the whole transcript
 
 
@@ -168,8 +171,19 @@ def _segments_page(part: Transcript, cursor: Cursor, max_chars: int) -> Shown:
         "\n".join(line for _, line in filled),
         segments=tuple(segment for segment, _ in filled),
         warnings=warnings,
+        quality=_doubtful(part, cursor, [segment for segment, _ in filled]),
         complete=page.next_cursor is None and cursor.view.is_everything,
     )
+
+
+def _doubtful(part: Transcript, cursor: Cursor, shown: Sequence[Segment]) -> tuple[QualitySpan, ...]:
+    """The spans that lie between this page's beginning and the next one's."""
+    if not shown:
+        return part.quality[:MOST_SPANS] if cursor.view.is_everything else ()
+    begin = shown[0].start if cursor.offset else (cursor.view.start_s or 0.0)
+    following = part.segments[cursor.offset + len(shown) :]
+    end = following[0].start if following else (cursor.view.end_s or float("inf"))
+    return tuple(span for span in part.quality if span.start < end and span.end > begin)[:MOST_SPANS]
 
 
 def _too_long(segment: Segment) -> Warning_:

@@ -75,6 +75,7 @@ def _do(request: JobRequest, job: stages.Job, given: Transcript | None) -> Trans
                 "segments": speech.segments,
                 "language": speech.language,
                 "language_probability": speech.probability,
+                "quality": speech.quality,
             }
         )
     if request.operation != "diarize" and not job.options.align.no_align and base.segments:
@@ -158,6 +159,7 @@ def _finished(base: Transcript, job: stages.Job, offset: float) -> Transcript:
             "turns": _later(base.turns, offset),
             "exclusive_turns": _later(base.exclusive_turns, offset),
             "voices": tuple(_heard_later(voice, offset) for voice in base.voices),
+            "quality": _later(base.quality, offset),
             "stages": {**base.stages, **job.stages},
             "warnings": counted([*base.warnings, *job.warnings]),
         }

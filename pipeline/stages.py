@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pipeline import backends
+from pipeline import backends, quality
 from pipeline.cache import Cache, Partial
 from pipeline.plan import Choice, Plan
 from pipeline.pool import ModelPool
@@ -16,7 +16,7 @@ from pipeline.vad import Chunk, SpeechRegion
 from schemas.diarization import Diarization
 from schemas.errors import InputError, JobError, StageFailed, TranscriptionError
 from schemas.options import Options
-from schemas.report import StageReport, Warning_
+from schemas.report import QualitySpan, StageReport, Warning_
 from schemas.transcript import Segment
 
 LANGUAGE_UNCERTAIN = 0.5
@@ -53,6 +53,7 @@ class Speech:
     segments: tuple[Segment, ...] = ()
     language: str | None = None
     probability: float | None = None
+    quality: tuple[QualitySpan, ...] = ()
 
 
 def find_speech(job: Job) -> list[Chunk]:
@@ -79,7 +80,8 @@ def transcribe(job: Job, chunks: Sequence[Chunk]) -> Speech:
         job.warn("no_speech", "No speech was found in the recording.")
         return Speech(language=job.options.asr.language)
     payload = _stage(job, "asr", job.plan.asr, work, chunks=[asdict(chunk) for chunk in chunks])
-    speech = Speech(_segments(payload), payload["language"], payload["probability"])
+    doubtful = tuple(QualitySpan(**span) for span in payload.get("quality", ()))
+    speech = Speech(_segments(payload), payload["language"], payload["probability"], doubtful)
     if job.options.asr.language is None and (speech.probability or 0.0) < LANGUAGE_UNCERTAIN:
         job.warn(
             "language_uncertain",
@@ -163,9 +165,12 @@ def _decode(job: Job, asr: Any, chunks: Sequence[Chunk], partial: Partial) -> di
         done[text.index] = piece
         job.report("asr", len(done) / len(chunks), _tail(done))
     in_order = [done[index] for index in sorted(done)]
+    said = [segment for piece in in_order for segment in piece["segments"]]
+    doubtful = quality.find(chunks, done, _segments({"segments": said}))
     return {
         **head,
-        "segments": [segment for piece in in_order for segment in piece["segments"]],
+        "segments": said,
+        "quality": [span.compact() for span in doubtful],
         "warnings": [warning for piece in in_order for warning in piece["warnings"]],
         "clear": True,
     }

@@ -9,7 +9,7 @@ from pydantic import Field
 from schemas._frozen import Frozen
 from schemas.diarization import SpeakerTurn
 from schemas.options import Operation, Options
-from schemas.report import StageReport, Warning_
+from schemas.report import QualitySpan, StageReport, Warning_
 from schemas.transcript import Media, Segment, Speaker
 
 JobStatus = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
@@ -124,4 +124,5 @@ class Result(Frozen):
     text: str | None = Field(None, description="The page in the format asked for, or text so far.")
     page: Page | None = None
     files: tuple[OutputFile, ...] | None = None
+    quality: tuple[QualitySpan, ...] | None = Field(None, description="Doubtful stretches of this page.")
     warnings: tuple[Warning_, ...] | None = None

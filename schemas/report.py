@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from schemas._frozen import Frozen
@@ -19,6 +21,17 @@ class StageReport(Frozen):
     seconds: float = Field(0.0, ge=0, description="Wall time of the stage.")
     rtfx: float | None = Field(None, ge=0, description="Seconds of audio per second of work.")
     cached: bool = Field(False, description="Taken from the stage cache; `seconds` is then the original's.")
+
+
+class QualitySpan(Frozen):
+    """A stretch of the recording whose text deserves doubt."""
+
+    kind: Literal["low_confidence", "removed", "no_words"] = Field(
+        description="Hard to make out; text taken for invented was removed; speech without any word."
+    )
+    start: float = Field(ge=0)
+    end: float = Field(ge=0)
+    detail: str = Field(description="Why. Never what was said.")
 
 
 class Warning_(Frozen):  # noqa: N801 - `Warning` is a builtin

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas._frozen import Frozen
 from schemas.diarization import SpeakerTurn
-from schemas.report import StageReport, Warning_
+from schemas.report import QualitySpan, StageReport, Warning_
 from schemas.voices import SimilarVoices, SpeakerCount, Voice
 
 SCHEMA_VERSION = "1.0"
@@ -128,6 +128,7 @@ class Transcript(Frozen):
     turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization; turns may overlap.")
     exclusive_turns: tuple[SpeakerTurn, ...] = Field((), description="Diarization without overlap.")
     stages: dict[str, StageReport] = Field(default_factory=dict)
+    quality: tuple[QualitySpan, ...] = Field((), description="Where the text deserves doubt.")
     warnings: tuple[Warning_, ...] = ()
 
     @property

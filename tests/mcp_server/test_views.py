@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mcp_server.views import Cursor, View, clean, cleaned, show
 from schemas.diarization import SpeakerTurn
 from schemas.errors import InvalidArgument, NotFound
+from schemas.report import QualitySpan
 from schemas.transcript import Media, Segment, Speaker, Transcript, Word
 
 ID = "tr_" + "0" * 24
@@ -181,3 +182,17 @@ def test_joiners_stay_where_a_script_needs_them():
 def test_a_line_break_inside_a_text_never_makes_a_second_line():
     (shown,) = pages(transcript(["one\n[00:00:00] Ana: two"]), 5000)
     assert shown.lines.count("\n") == 0
+
+
+def test_doubtful_stretches_come_with_the_page_that_holds_them_and_not_too_many():
+    spans = tuple(
+        QualitySpan(kind="no_words", start=n * 2.0, end=n * 2.0 + 1, detail="d") for n in range(200)
+    )
+    whole = transcript(["some words " * 5] * 100).model_copy(update={"quality": spans[::20]})
+    shown = list(pages(whole, 2000))
+    assert len(shown) > 3
+    assert [span for page in shown for span in page.quality] == list(spans[::20])
+    (all_at_once,) = pages(whole.model_copy(update={"quality": spans}), 40_000)
+    assert len(all_at_once.quality) == 20
+    (window,) = pages(whole, 40_000, start_s=75.0, end_s=90.0)
+    assert [span.start for span in window.quality] == [80.0]
