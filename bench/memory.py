@@ -40,7 +40,7 @@ def work(path: str, operation: str, options: dict[str, str]) -> None:
         pool.unload()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     stages = {name: f"{stage.backend} {stage.seconds:.0f} s" for name, stage in done.stages.items()}
-    print(json.dumps({"peak_mb": peak / 1e6, "words": len(done.words()), "stages": stages}))
+    print(json.dumps({"peak_mb": peak / 1e6, "words": len(done.words), "stages": stages}))
 
 
 def measured(minutes: float, args: argparse.Namespace, folder: Path) -> dict:

@@ -44,6 +44,9 @@ class Settings:
     print_progress: bool = False
     log_level: str | None = None
     hf_token: str | None = None
+    json: bool = False
+    skip_existing: bool = False
+    watch: float | None = None
     warnings: tuple[Warning_, ...] = ()
 
 
@@ -78,8 +81,22 @@ def build_parser(needs_audio: bool = True) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     if needs_audio:
-        parser.add_argument("audio", nargs="+", metavar="AUDIO", help="audio or video files")
-    for add in (_add_models, _add_output, _add_speech, _add_align, _add_vad, _add_diarize, _add_decoding):
+        parser.add_argument(
+            "audio",
+            nargs="+",
+            metavar="AUDIO",
+            help="audio or video files; a folder for the recordings in it; - for standard input",
+        )
+    for add in (
+        _add_models,
+        _add_output,
+        _add_files,
+        _add_speech,
+        _add_align,
+        _add_vad,
+        _add_diarize,
+        _add_decoding,
+    ):
         add(parser)
     return parser
 
@@ -127,6 +144,20 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     )
     python = f"Python {platform.python_version()} ({platform.python_implementation()})"
     parser.add_argument("--python_version", "-P", action="version", version=python)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    group = _Group(parser, "many files")
+    group.flag("skip_existing", "leave out recordings whose results are there and newer", action="store_true")
+    group.flag(
+        "watch",
+        "go on and take what comes into the folders; look every N seconds, 5 without N",
+        nargs="?",
+        const=5.0,
+        type=_seconds,
+        metavar="N",
+    )
+    group.flag("json", "a line of JSON per file on stdout", action="store_true")
 
 
 def _add_speech(parser: argparse.ArgumentParser) -> None:
@@ -254,7 +285,7 @@ def _settings(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Setting
     diarize = given.pop("diarize", False)
     own = {
         name: given.pop(name)
-        for name in ("verbose", "print_progress", "log_level", "hf_token")
+        for name in ("verbose", "print_progress", "log_level", "hf_token", "json", "skip_existing", "watch")
         if name in given
     }
     return Settings(
@@ -348,6 +379,14 @@ def _optional_int(text: str) -> int | None:
 
 def _optional_float(text: str) -> float | None:
     return None if text == "None" else float(text)
+
+
+def _seconds(text: str) -> float:
+    """More than nothing."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
 
 
 def _optional_text(text: str) -> str | None:

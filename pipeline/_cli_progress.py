@@ -49,6 +49,11 @@ class Screen:
         if self._verbose:
             self._console.print(f"  wrote    {escape(', '.join(file.path or '' for file in files))}")
 
+    def skipped(self, name: str) -> None:
+        """A file whose results are there."""
+        if self._verbose:
+            self._console.print(f"[bold]{escape(name)}[/]  skipped: its results are there")
+
     def warning(self, warning: Warning_) -> None:
         """A warning is shown however quiet the command line is."""
         times = f" ({warning.count} times)" if warning.count > 1 else ""

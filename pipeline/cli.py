@@ -14,7 +14,8 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,6 +24,8 @@ from schemas.errors import InputError, InvalidArgument, NotFound, SetupError, Tr
 if TYPE_CHECKING:
     from pipeline._cli_flags import Settings
     from pipeline._cli_progress import Screen
+    from schemas.jobs import OutputFile
+    from schemas.transcript import Transcript
 
 OK, USAGE, INPUT, SETUP, FAILURE, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
@@ -53,44 +56,88 @@ def status_of(error: TranscriptionError) -> int:
 
 
 def _transcribe(argv: list[str]) -> int:
+    from pipeline import _cli_inputs as inputs
     from pipeline._cli_flags import parse
     from pipeline._cli_progress import Screen
 
     screen = Screen()
     try:
         settings = parse(argv)
-        stems = _stems(settings)
+        with inputs.spooled(settings.audio) as named:
+            stems = _stems(settings, _recordings(settings, named))
+            screen = Screen(verbose=settings.verbose, print_progress=settings.print_progress)
+            return _work(settings, named, stems, screen)
     except TranscriptionError as error:
         screen.error(None, error)
         return status_of(error)
-    screen = Screen(verbose=settings.verbose, print_progress=settings.print_progress)
+
+
+def _recordings(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
+    """The files that are there now; while watching, the folders' come later."""
+    from pipeline import _cli_inputs as inputs
+
+    if settings.watch is None:
+        return inputs.recordings(named)
+    folders = [name for name in named if Path(name).expanduser().is_dir()]
+    if not folders:
+        raise InvalidArgument("--watch needs a folder", hint="name the folder that recordings come into")
+    return tuple(name for name in named if name not in folders)
+
+
+def _work(settings: Settings, named: Sequence[str], stems: dict[str, str], screen: Screen) -> int:
+    from pipeline import _cli_inputs as inputs
+
     _quiet_libraries(settings.log_level)
     if settings.hf_token:
         os.environ["HF_TOKEN"] = settings.hf_token
     for warning in settings.warnings:
         screen.warning(warning)
     signal.signal(signal.SIGTERM, _stop)
-    return _all_files(settings, stems, screen)
+    files: Iterable[tuple[str, str]] = stems.items()
+    if settings.watch is not None:
+        folders = [Path(name).expanduser() for name in named if Path(name).expanduser().is_dir()]
+        screen.say(f"watching {', '.join(map(str, folders))}; Ctrl-C ends it")
+        arriving = inputs.arriving(folders, settings.watch)
+        files = chain(files, ((path, Path(path).stem) for path in arriving))
+    return _all_files(settings, files, screen)
 
 
-def _all_files(settings: Settings, stems: dict[str, str], screen: Screen) -> int:
+def _all_files(settings: Settings, files: Iterable[tuple[str, str]], screen: Screen) -> int:
     from pipeline.cache import Cache
     from pipeline.pool import ModelPool
 
     worst, pool, cache = OK, ModelPool(), Cache()
     try:
-        for path, stem in stems.items():
+        for path, stem in files:
+            if settings.skip_existing and _is_done(settings, path, stem):
+                screen.skipped(Path(path).name)
+                _tell(settings, {"file": path, "status": "skipped"})
+                continue
             try:
                 _one_file(settings, path, stem, pool, cache, screen)
-            except TranscriptionError as error:
-                screen.error(path, error)
-                worst = max(worst, status_of(error))
             except Exception as error:
-                screen.error(path, _defect(error))
-                worst = FAILURE
+                coded = error if isinstance(error, TranscriptionError) else _defect(error)
+                screen.error(path, coded)
+                _tell(settings, {"file": path, "status": "failed", "error": coded.to_dict()})
+                worst = max(worst, status_of(coded))
     finally:
         pool.unload()
     return worst
+
+
+def _is_done(settings: Settings, path: str, stem: str) -> bool:
+    """Whether every result is there and no older than the recording."""
+    try:
+        changed = Path(path).expanduser().stat().st_mtime
+        return all(target.stat().st_mtime >= changed for target in _targets(settings, stem))
+    except OSError:
+        return False
+
+
+def _targets(settings: Settings, stem: str) -> Iterator[Path]:
+    from pipeline.writers import EXTENSIONS
+
+    return (settings.output_dir / f"{stem}.{EXTENSIONS[name]}" for name in settings.formats)
 
 
 def _one_file(settings: Settings, path: str, stem: str, pool, cache, screen: Screen) -> None:
@@ -115,17 +162,40 @@ def _one_file(settings: Settings, path: str, stem: str, pool, cache, screen: Scr
         overwrite=True,
         subtitles=settings.subtitles,
     )
-    screen.done(name, transcript, files, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    screen.done(name, transcript, files, seconds)
+    _tell(settings, _summary(path, transcript, files, seconds))
 
 
-def _stems(settings: Settings) -> dict[str, str]:
+def _summary(path: str, transcript: Transcript, files: Sequence[OutputFile], seconds: float) -> dict:
+    """What `--json` says of a file. Nothing that was said is in it."""
+    duration = transcript.media.duration_s
+    return {
+        "file": path,
+        "status": "done",
+        "duration_s": duration,
+        "seconds": round(seconds, 3),
+        "rtfx": round(duration / seconds, 2) if seconds > 0 else None,
+        "language": transcript.language,
+        "speakers": len(transcript.speakers),
+        "segments": len(transcript.segments),
+        "stages": {name: report.compact() for name, report in transcript.stages.items()},
+        "warnings": [warning.compact() for warning in transcript.warnings],
+        "files": [file.path for file in files],
+    }
+
+
+def _tell(settings: Settings, facts: dict) -> None:
+    if settings.json:
+        print(json.dumps(facts, ensure_ascii=False), flush=True)
+
+
+def _stems(settings: Settings, recordings: Sequence[str]) -> dict[str, str]:
     """Each recording once, with the name of its results.
 
     Raises :class:`InvalidArgument` where results would fall on each other or on a recording.
     """
-    from pipeline.writers import EXTENSIONS
-
-    stems = {path: Path(path).stem for path in settings.audio}
+    stems = {path: Path(path).stem for path in recordings}
     for stem, count in Counter(stem.casefold() for stem in stems.values()).items():
         if count > 1:
             raise InvalidArgument(
@@ -133,8 +203,7 @@ def _stems(settings: Settings) -> dict[str, str]:
                 hint="transcribe them one by one, each with its own --output_dir",
             )
     for path, stem in stems.items():
-        for name in settings.formats:
-            target = settings.output_dir / f"{stem}.{EXTENSIONS[name]}"
+        for target in _targets(settings, stem):
             if target.exists() and Path(path).exists() and target.samefile(path):
                 raise InvalidArgument(
                     f"the result would replace the recording {path}", hint="use --output_dir"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from pipeline.writers import aud, json, md, rttm, srt, text, tsv, txt, vtt
+from pipeline.writers import aud, ctm, json, md, rttm, srt, text, tsv, txt, vtt
 from schemas.errors import InvalidArgument, OutputFailed
 from schemas.jobs import OutputFile
 from schemas.options import SubtitleOptions
@@ -27,6 +27,7 @@ _MODULES = {
     "aud": aud,
     "md": md,
     "rttm": rttm,
+    "ctm": ctm,
     "text": text,
 }
 FORMATS: dict[str, Callable[..., str]] = {name: module.write for name, module in _MODULES.items()}
