@@ -44,19 +44,26 @@ def read_transcript(path: str | Path) -> Transcript:
 
     Raises :class:`FileNotReadable` and :class:`InvalidTranscript`.
     """
-    raw = _bytes(Path(path))
+    return from_whisperx(parse_json(read_bytes(Path(path))))
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """What JSON says. Raises :class:`InvalidTranscript`, which names line and column."""
     try:
-        data = json.loads(raw, parse_constant=_refuse_constant)
+        return json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidTranscript(f"the file is not JSON: {_json_place(error)}", hint=_FORMS) from None
-    return from_whisperx(data)
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A transcript's file, if it is a regular file and not too large.
+
+    Raises :class:`FileNotReadable` and :class:`InvalidTranscript`.
+    """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise FileNotReadable(f"{path} is no regular file", code="not_a_file", hint="name a JSON file")
+            raise FileNotReadable(f"{path} is no regular file", code="not_a_file", hint="name a transcript")
         if status.st_size > MAX_FILE_BYTES:
             limit = f"{MAX_FILE_BYTES // 2**20} MiB"
             raise InvalidTranscript(
