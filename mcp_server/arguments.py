@@ -43,6 +43,10 @@ Segments = Annotated[
     dict[str, Any] | list[dict[str, Any]] | None,
     Field(description="WhisperX form: [{start, end, text}, …]; for small or foreign transcripts."),
 ]
+ForeignText = Annotated[
+    str | None, Field(description="Transcript as text: srt, vtt, …, or plain, with times or without.")
+]
+TranscriptPath = Annotated[str | None, Field(description="Absolute path of a transcript's file.")]
 Speaker = Annotated[str | None, Field(description="Only this speaker: label or name.")]
 CursorText = Annotated[str | None, Field(description="next_cursor of the last page.")]
 IncludeWords = Annotated[bool | None, Field(description="Every word with its times.")]

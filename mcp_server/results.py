@@ -14,6 +14,7 @@ from typing import Any
 
 from mcp_types import CallToolResult, TextContent
 
+from mcp_server.foreign import TOO_LARGE
 from mcp_server.job import JobView
 from mcp_server.store import JobRecord
 from mcp_server.views import Shown, clean, clock
@@ -146,7 +147,7 @@ def _wait_for(job_id: str) -> NextAction:
 
 def stopped(job: JobRecord) -> CallToolResult:
     """A job that was cancelled or interrupted: the call that takes it up again."""
-    repeatable = "segments" not in job.arguments
+    repeatable = not any(name in job.arguments for name in TOO_LARGE)
     result = Result(
         job_id=job.id,
         operation=job.operation,

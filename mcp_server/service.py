@@ -16,7 +16,7 @@ from anyio import to_thread
 from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult
 
-from mcp_server import results
+from mcp_server import foreign, results
 from mcp_server.access import Access, CheckedFile
 from mcp_server.engine import ask_aside
 from mcp_server.estimates import Estimates
@@ -31,12 +31,9 @@ from pipeline.progress import stages_of
 from schemas.errors import InvalidArgument, TranscriptionError, from_dict
 from schemas.jobs import JobRequest
 from schemas.options import Operation, Options
-from schemas.transcript import Transcript
 
 PAGE_CHARS = 20_000
 _DAY_S = 24 * 3600.0
-_MOST_SEGMENTS = 2_000
-_MOST_CHARACTERS = 200_000
 
 
 class Service:
@@ -96,10 +93,13 @@ class Service:
         ctx: Context,
         file_path: str | None = None,
         transcript_id: str | None = None,
-        segments: Any = None,
+        **handed_in: Any,
     ) -> CallToolResult:
-        """Starts or joins the job, waits for it, answers with what is there then."""
-        given, path = await self._given(transcript_id, segments, options)
+        """Starts or joins the job, waits for it, answers with what is there then.
+
+        ``handed_in``: a transcript from elsewhere, in one of :data:`mcp_server.foreign.ARGUMENTS`.
+        """
+        given, path = await self._given({"transcript_id": transcript_id, **handed_in}, options)
         file = await to_thread.run_sync(self.access.check, self._recording_of(file_path, path, transcript_id))
         checked = await self._check(file, options)
         plan = checked.get("plan", "")
@@ -163,22 +163,17 @@ class Service:
 
         return await to_thread.run_sync(read)
 
-    async def _given(
-        self, transcript_id: str | None, segments: Any, options: Options
-    ) -> tuple[Path | None, str | None]:
+    async def _given(self, arguments: dict[str, Any], options: Options) -> tuple[Path | None, str | None]:
         """The transcript that a request builds on, as a file for the worker, and the recording's path in it."""
-        if transcript_id is not None and segments is not None:
-            raise InvalidArgument(
-                "Give transcript_id or segments, not both.", hint="transcript_id is enough."
-            )
-        if transcript_id is not None:
-            path = await to_thread.run_sync(self.store.transcript_path, transcript_id)
-            read = partial(self.store.transcript, transcript_id, words=False)
+        name = foreign.check(arguments)
+        if name is None:
+            return None, None
+        if name == "transcript_id":
+            path = await to_thread.run_sync(self.store.transcript_path, arguments[name])
+            read = partial(self.store.transcript, arguments[name], words=False)
             return path, (await to_thread.run_sync(read)).media.path
-        if segments is not None:
-            transcript = _foreign(segments, options.asr.language)
-            return await to_thread.run_sync(self.store.put_inbox, transcript), None
-        return None, None
+        handed_in = partial(foreign.transcript, self.access, name, arguments[name], options.asr.language)
+        return await to_thread.run_sync(self.store.put_inbox, await to_thread.run_sync(handed_in)), None
 
     def _recording_of(self, file_path: str | None, known: str | None, transcript_id: str | None) -> str:
         if file_path or known:
@@ -238,21 +233,6 @@ def _window_s(options: Options, duration_s: float | None) -> float | None:
     return None if end is None else max(0.0, end - options.audio.start_s)
 
 
-def _foreign(segments: Any, language: str | None) -> Transcript:
-    """Segments in WhisperX's form as a transcript. Raises :class:`InvalidArgument`, :class:`InvalidTranscript`."""
-    said = segments if isinstance(segments, dict) else {"segments": segments}
-    count = len(said.get("segments") or ())
-    if count > _MOST_SEGMENTS or len(json.dumps(said)) > _MOST_CHARACTERS:
-        raise InvalidArgument(
-            f"{count} segments are too many to hand in.",
-            hint=f"At most {_MOST_SEGMENTS} segments and {_MOST_CHARACTERS} characters; transcribe the file "
-            "here and pass its transcript_id instead.",
-        )
-    from schemas.whisperx import from_whisperx
-
-    return from_whisperx({"language": language, **said} if language else said)
-
-
 def _key(operation: str, version: str, given: str | None, options: Options, plan: str) -> str:
     """The same for the same request on an unchanged file, as long as the same models would do it."""
     asked = options.model_dump(mode="json", exclude={"force"})
@@ -261,6 +241,6 @@ def _key(operation: str, version: str, given: str | None, options: Options, plan
 
 
 def _again(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool's arguments for the call that starts the same again. Segments are too large to keep."""
-    kept = {name: value for name, value in arguments.items() if name not in ("force", "segments")}
-    return {**kept, "segments": "…"} if "segments" in arguments else kept
+    """A tool's arguments for the call that starts the same again. A transcript is too large to keep."""
+    kept = {name: value for name, value in arguments.items() if name != "force"}
+    return {name: "…" if name in foreign.TOO_LARGE else value for name, value in kept.items()}

@@ -9,7 +9,7 @@ from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult
 
 from mcp_server import arguments as arg
-from mcp_server import health
+from mcp_server import foreign, health
 from mcp_server.arguments import Answer, StrictTool
 from mcp_server.results import job_list
 from mcp_server.service import PAGE_CHARS, Service
@@ -68,6 +68,8 @@ class Tools:
         transcript_id: arg.MaybeTranscriptId = None,
         file_path: arg.MaybeFilePath = None,
         segments: arg.Segments = None,
+        text: arg.ForeignText = None,
+        transcript_path: arg.TranscriptPath = None,
         language: arg.Language = None,
         model: arg.Model = None,
         wait_s: arg.WaitS = 45,
@@ -127,7 +129,7 @@ class Tools:
     async def _heavy(
         self, operation: Any, given: dict[str, Any], ctx: Context, wait_s: float
     ) -> CallToolResult:
-        source = {name: given.get(name) for name in ("file_path", "transcript_id", "segments")}
+        source = {name: given.get(name) for name in ("file_path", "transcript_id", *foreign.ARGUMENTS)}
         options = {name: value for name, value in given.items() if name not in source}
         if "word_timestamps" in options:
             options["no_align"] = not options.pop("word_timestamps")
@@ -181,8 +183,10 @@ def work_tools(service: Service) -> list[StrictTool]:
             "Align words",
             arg.WORK,
             """Places every word of a known transcript in time: give transcript_id of an earlier result, or
-            file_path and segments from elsewhere. Returns words with start, end and score. Transcripts made here
-            have word times already; use this for another alignment model or for foreign text.""",
+            file_path with a transcript from elsewhere: transcript_path (a file: srt, vtt, json of WhisperX or
+            OpenAI, ctm, tsv, txt), text (the same, or plain text without times) or segments. Returns words with
+            start, end and score. Transcripts made here have word times already; use this for another alignment
+            model or for foreign text.""",
         ),
         arg.tool(
             tools.diarize,

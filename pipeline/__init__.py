@@ -47,17 +47,20 @@ def transcribe(audio: Any, *, report: Report | None = None, **options: Any) -> T
 
 def align(
     audio: Any,
-    transcript: Transcript | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    transcript: Transcript | Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | PathLike[str],
     *,
+    format: str | None = None,
     report: Report | None = None,
     **options: Any,
 ) -> Transcript:
     """The words of a transcript placed on the clock of a recording.
 
-    ``transcript`` is one of ours, WhisperX's dictionary, or a list of ``{start, end, text}``.
+    ``transcript`` is one of ours, WhisperX's dictionary, a list of ``{start, end, text}``, the path of a file in
+    one of the formats of :mod:`pipeline.readers`, or, with ``format``, such a text itself: ``format="srt"``,
+    ``format="txt"`` for a plain one. A text without times is looked for in the recording.
     Raises :class:`schemas.errors.InvalidTranscript` and the other errors of :mod:`schemas.errors`.
     """
-    return _run("align", audio, _read(transcript), report, options)
+    return _run("align", audio, _read(transcript, format), report, options)
 
 
 def diarize(audio: Any, *, report: Report | None = None, **options: Any) -> Diarization:
@@ -108,9 +111,14 @@ def _run(
         pool.unload()
 
 
-def _read(transcript: Any) -> Transcript:
+def _read(transcript: Any, format: str | None) -> Transcript:
+    from pipeline import readers
     from schemas.whisperx import from_whisperx
 
+    if isinstance(transcript, str) and format is not None:
+        return readers.read(transcript, format)
+    if isinstance(transcript, str | PathLike):
+        return readers.read_file(Path(transcript).expanduser(), format)
     return transcript if isinstance(transcript, Transcript) else from_whisperx(transcript)
 
 

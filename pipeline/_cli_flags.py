@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +40,7 @@ class Settings:
     output_dir: Path
     formats: tuple[str, ...]
     subtitles: SubtitleOptions
+    transcript: str | None = None
     verbose: bool = True
     print_progress: bool = False
     log_level: str | None = None
@@ -62,13 +63,24 @@ class _Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def parse(argv: list[str], *, needs_audio: bool = True) -> Settings:
+def parse(argv: list[str], *, needs_audio: bool = True, align: bool = False) -> Settings:
     """The command line as settings; hyphens and underscores in a flag's name are the same.
+
+    ``align``: that of ``whisperx-mlx align``, a recording and a transcript.
 
     Exits with status 2 for wrong usage. Raises :class:`schemas.errors.InvalidArgument` for values out of range.
     """
     parser = build_parser(needs_audio)
-    return _settings(parser, vars(parser.parse_intermixed_args([_underscored(word) for word in argv])))
+    settings = _settings(parser, vars(parser.parse_intermixed_args([_underscored(word) for word in argv])))
+    return _aligning(parser, settings) if align else settings
+
+
+def _aligning(parser: argparse.ArgumentParser, settings: Settings) -> Settings:
+    if len(settings.audio) != 2 or settings.operation != "transcribe":
+        parser.error("align takes one AUDIO and one TRANSCRIPT, and does not --diarize")
+    audio, transcript = settings.audio
+    path = str(Path(transcript).expanduser().absolute())
+    return replace(settings, audio=(audio,), transcript=path, operation="align")
 
 
 def build_parser(needs_audio: bool = True) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""``whisperx-mlx AUDIO [AUDIO ...]``, ``whisperx-mlx models ...``, ``whisperx-mlx doctor``.
+"""``whisperx-mlx AUDIO [AUDIO ...]``, ``whisperx-mlx align AUDIO TRANSCRIPT``, ``models ...``, ``doctor``.
 
 Exit status: 0 done; 2 wrong usage; 3 a recording or a request is at fault; 4 a model or a package is missing;
 5 a failure while working; 130 interrupted. With several recordings the highest status of them all.
@@ -15,7 +15,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -55,14 +55,18 @@ def status_of(error: TranscriptionError) -> int:
     return SETUP if isinstance(error, SetupError) else FAILURE
 
 
-def _transcribe(argv: list[str]) -> int:
+def _align(argv: list[str]) -> int:
+    return _transcribe(argv, align=True)
+
+
+def _transcribe(argv: list[str], *, align: bool = False) -> int:
     from pipeline import _cli_inputs as inputs
     from pipeline._cli_flags import parse
     from pipeline._cli_progress import Screen
 
     screen = Screen()
     try:
-        settings = parse(argv)
+        settings = parse(argv, align=align)
         with inputs.spooled(settings.audio) as named:
             stems = _stems(settings, _recordings(settings, named))
             screen = Screen(verbose=settings.verbose, print_progress=settings.print_progress)
@@ -150,6 +154,7 @@ def _one_file(settings: Settings, path: str, stem: str, pool, cache, screen: Scr
     request = JobRequest(
         operation=settings.operation,
         path=str(Path(path).expanduser().absolute()),
+        transcript_path=settings.transcript,
         options=settings.options,
     )
     with screen.progress(name) as report:
@@ -203,11 +208,9 @@ def _stems(settings: Settings, recordings: Sequence[str]) -> dict[str, str]:
                 hint="transcribe them one by one, each with its own --output_dir",
             )
     for path, stem in stems.items():
-        for target in _targets(settings, stem):
-            if target.exists() and Path(path).exists() and target.samefile(path):
-                raise InvalidArgument(
-                    f"the result would replace the recording {path}", hint="use --output_dir"
-                )
+        for target, given in product(_targets(settings, stem), filter(None, (path, settings.transcript))):
+            if target.exists() and Path(given).exists() and target.samefile(given):
+                raise InvalidArgument(f"the result would replace {given}", hint="use --output_dir")
     return stems
 
 
@@ -257,7 +260,7 @@ def _doctor(argv: list[str]) -> int:
     return OK if all(found["plan"].values()) else SETUP
 
 
-_COMMANDS: dict[str, Callable[[list[str]], int]] = {"models": _models, "doctor": _doctor}
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {"align": _align, "models": _models, "doctor": _doctor}
 
 
 if __name__ == "__main__":

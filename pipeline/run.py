@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from pipeline import stages
+from pipeline import readers, stages
 from pipeline.cache import Cache
 from pipeline.machine import probe
 from pipeline.plan import plan
@@ -40,10 +40,13 @@ def run(
     Raises the errors of :mod:`schemas.errors`. What was finished before stays in the cache.
     """
     options = _with_language_code(request.options)
-    names = stages_of(request.operation, words=not request.options.align.no_align)
+    given = _given(request, transcript)
+    searched = request.operation == "align" and given is not None and readers.is_untimed(given)
+    names = stages_of(
+        "transcribe" if searched else request.operation, words=not request.options.align.no_align
+    )
     steps = Steps(names, report or _silent)
     steps.report("audio", 0.0, None)
-    given = _given(request, transcript)
     started = time.perf_counter()
     samples = audio if audio is not None else request.path
     with Source(
@@ -64,7 +67,7 @@ def run(
 
 
 def _do(request: JobRequest, job: stages.Job, given: Transcript | None) -> Transcript:
-    from pipeline import sentences, speakers
+    from pipeline import sentences, speakers, text_placement
 
     offset = job.options.audio.start_s
     base = _base(request, job, given)
@@ -81,7 +84,11 @@ def _do(request: JobRequest, job: stages.Job, given: Transcript | None) -> Trans
     if request.operation != "diarize" and not job.options.align.no_align and base.segments:
         # English words stand in a translation, whatever was spoken.
         language = "en" if base.task == "translate" else base.language or "en"
-        aligned = stages.align(job, base.segments, language)
+        if request.operation == "align" and readers.is_untimed(base):
+            aligned, language = text_placement.align_untimed(job, base)
+            base = base.model_copy(update={"language": language})
+        else:
+            aligned = stages.align(job, base.segments, language)
         base = base.model_copy(update={"segments": sentences.split(aligned, language)})
     if request.operation in ("diarize", "transcribe_diarized"):
         found = _diarize(request, job)
@@ -136,7 +143,12 @@ def _base(request: JobRequest, job: stages.Job, given: Transcript | None) -> Tra
     )
     if given is not None:
         start = job.options.audio.start_s
-        shifted = tuple(segment.shifted(-start) for segment in given.segments if segment.end > start)
+        untimed = readers.is_untimed(given)
+        shifted = tuple(
+            segment if untimed else segment.shifted(-start)
+            for segment in given.segments
+            if untimed or segment.end > start
+        )
         return given.model_copy(
             update={
                 "media": media,
@@ -186,9 +198,7 @@ def counted(warnings: list[Warning_]) -> tuple[Warning_, ...]:
 
 def _given(request: JobRequest, transcript: Transcript | None) -> Transcript | None:
     if transcript is None and request.transcript_path is not None:
-        from schemas.whisperx import read_transcript
-
-        transcript = read_transcript(request.transcript_path)
+        transcript = readers.read_file(request.transcript_path)
     if transcript is None and request.operation == "align":
         raise InvalidTranscript("there is no transcript to align", hint="give segments or a transcript")
     return transcript

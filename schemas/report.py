@@ -55,6 +55,7 @@ WARNINGS: dict[str, str] = {
     "hallucination_removed": "Text that the guards took for invented (loops, text over silence) was left out.",
     "low_confidence": "Parts of the text were decoded with low confidence.",
     "words_interpolated": "Some words have estimated times.",
+    "text_not_heard": "Words of the transcript were not heard in the recording.",
     "outside_recording": "Parts of the transcript lie beyond the end of the recording.",
     "speaker_limit": "The number of speakers asked for could not be met.",
     "segment_too_long": "A segment is longer than a page and was returned alone.",

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline import backends, cli
 from pipeline._cli_flags import build_parser, parse
+from pipeline.readers._build import MAX_SEGMENTS, MAX_WORDS
 from pipeline.writers import FORMATS
 from schemas.errors import CODES, from_dict
 from schemas.report import WARNINGS
@@ -72,6 +73,16 @@ def test_the_readme_has_every_backend() -> None:
 def test_the_readme_has_every_format() -> None:
     listed = re.search(r"Formats are ([^;]*);", README)[1]
     assert set(re.findall(r"\w+", listed)) - {"and"} == set(FORMATS)
+
+
+def test_the_transcripts_page_has_every_format_that_can_be_read() -> None:
+    from pipeline import readers
+
+    rows = table(page("transcripts.md"), "format", "what is read")
+    assert [marked(row[0])[0] for row in rows] == list(readers.FORMATS)
+    named = page("transcripts.md").replace(",", "")
+    for bound in (readers.MAX_CHARACTERS >> 20 << 20, MAX_SEGMENTS, MAX_WORDS):
+        assert str(bound) in named or f"{bound >> 20} million characters" in named
 
 
 def documented_flags() -> dict[str, list[str]]:
@@ -163,7 +174,8 @@ def test_the_commands_of_the_readme_are_understood(line: str) -> None:
 
         models_parser().parse_args(words[1:])
     else:
-        parse(words[1:] if words[0] == "doctor" else words, needs_audio=words[0] != "doctor")
+        command = words[0] if words[0] in ("align", "doctor") else ""
+        parse(words[bool(command) :], needs_audio=command != "doctor", align=command == "align")
 
 
 def test_the_make_targets_of_the_documentation_exist() -> None:

@@ -298,6 +298,46 @@ async def test_foreign_segments_are_aligned(client, recording):
         assert aligned["status"] == "completed"
 
 
+SRT = "1\n00:00:00,000 --> 00:00:01,000\nhello\n"
+
+
+async def test_a_transcript_s_text_or_file_is_aligned(client, recording, folder):
+    (folder / "x.srt").write_text(SRT)
+    for given in ({"text": SRT}, {"text": "hello"}, {"transcript_path": str(folder / "x.srt")}):
+        aligned = body(await client.call_tool("align", {"file_path": str(recording()), **given}))
+        assert aligned["status"] == "completed"
+
+
+async def test_a_transcript_s_file_lies_in_an_allowed_folder_and_can_be_read(
+    client, recording, folder, tmp_path
+):
+    outside = tmp_path / "outside.srt"
+    outside.write_text(SRT)
+    (folder / "link.srt").symlink_to(outside)
+    (folder / "bad.srt").write_text(SRT.replace("-->", "--> x"))
+    (folder / "big.srt").write_bytes(b" " * (17 * 2**20))
+    codes = {}
+    for name in (outside, folder / "link.srt", folder / "bad.srt", folder / "big.srt", folder, "x.srt"):
+        arguments = {"file_path": str(recording()), "transcript_path": str(name)}
+        codes[str(name).rpartition("/")[2]] = error(await client.call_tool("align", arguments))["code"]
+    assert codes == {
+        "outside.srt": "file_not_found",
+        "link.srt": "file_not_found",
+        "bad.srt": "invalid_transcript",
+        "big.srt": "invalid_argument",
+        "recordings": "not_a_file",
+        "x.srt": "invalid_argument",
+    }
+
+
+async def test_one_transcript_at_a_time(client, recording):
+    arguments = {"file_path": str(recording()), "text": SRT, "segments": []}
+    refused = error(await client.call_tool("align", arguments))
+    assert "segments or text" in refused["message"]
+    refused = error(await client.call_tool("align", {"file_path": str(recording()), "text": "a" * 300_000}))
+    assert "transcript_path" in refused["hint"]
+
+
 async def test_too_many_foreign_segments_are_refused(client, recording):
     segments = [{"start": 0, "end": 1, "text": "hello"}] * 3000
     arguments = {"file_path": str(recording()), "segments": segments}
