@@ -90,3 +90,12 @@ def test_reading_aloud_comes_back() -> None:
     assert [(s.start, s.speaker, s.text) for s in found.segments] == [
         (s.start, s.speaker, s.text) for s in segments
     ]
+
+
+def test_words_with_times_come_back_from_ctm() -> None:
+    words = (Word(word="well", start=0.5, end=0.8, score=0.5), Word(word="then.", start=0.9, end=2.0))
+    segment = Segment(start=0.5, end=2.0, text="well then.", words=words)
+    found = readers.read(render(Transcript(media=Media(duration_s=5.0), segments=(segment,)), "ctm"))
+    assert [(w.word, w.start, w.end, w.score) for w in found.words] == [
+        (w.word, w.start, w.end, w.score) for w in words
+    ]
