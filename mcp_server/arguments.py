@@ -61,6 +61,10 @@ Labels = Annotated[
     Field(description="{SPEAKER_00: name}; an empty name removes one. Leave out to see the evidence."),
 ]
 Evidence = Annotated[str | None, Field(description="Why: a quote with its time, or who told you.")]
+Remember = Annotated[
+    bool, Field(description="Keep these voices for later meetings; only if the user agrees.")
+]
+VoiceName = Annotated[str, Field(description="Name or voice_id.")]
 OnlyIn = Annotated[str | None, Field(description="Only this transcript.")]
 FromDate = Annotated[str | None, Field(description="First day, 2026-11-20.")]
 ToDate = Annotated[str | None, Field(description="Last day.")]

@@ -7,6 +7,8 @@ answer goes as JSON to stdout: ``{"answer": …}`` or ``{"error": {code, message
 ``{"check": {"path", "identity", "options"}}``
     Whether the file is a recording and the request can be planned: ``{"duration_s", "plan"}``, where ``plan``
     changes with every backend or model that would do the work.
+``{"match": {"voices", "embedding_model", "profiles"}}``
+    ``{"matches"}``, in the order of the voices.
 ``{"doctor": {"options"}}``
     :func:`pipeline.doctor.report`.
 """
@@ -33,7 +35,19 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
             from pipeline import doctor
 
             return doctor.report(Options.model_validate(options))
+        case {"match": {"voices": voices, "embedding_model": model, "profiles": profiles}}:
+            return match(voices, model, profiles)
     raise ValueError(f"unknown question {sorted(question)}")
+
+
+def match(voices: list[dict], model: str, profiles: list[dict]) -> dict[str, Any]:
+    """Who each voice may be, by :func:`pipeline.voices.match_voices`."""
+    from pipeline.voices import match_voices
+    from schemas.voices import Voice, VoiceProfile
+
+    heard = [Voice.model_validate(voice) for voice in voices]
+    people = [VoiceProfile.model_validate(profile) for profile in profiles]
+    return {"matches": [found.model_dump(mode="json") for found in match_voices(heard, model, people)]}
 
 
 def check(path: str, identity: FileIdentity, options: Options) -> dict[str, Any]:

@@ -25,6 +25,9 @@ from mcp_server.job import Job, JobView, NewJob
 from mcp_server.settings import Settings
 from mcp_server.store import JobRecord, Store
 from schemas.errors import JobError, TranscriptionError, from_dict
+from schemas.transcript import Transcript
+
+Kept = Callable[[str, Transcript], Awaitable[None]]
 
 TICK_S = 2.0
 FOREIGN_POLL_S = 1.0
@@ -34,7 +37,9 @@ KEPT_FINISHED = 32
 class JobManager:
     """Used inside :meth:`running`. All methods are for the event loop's thread."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, kept: Kept | None = None) -> None:
+        """``kept`` is told of each new transcript before its job is finished."""
+        self._kept = kept
         self._store, self._settings = store, settings
         self._estimates = Estimates(store.database)
         self._current: Job | None = None
@@ -248,6 +253,8 @@ class JobManager:
             raise from_dict(outcome["error"])
         transcript_id, made = await to_thread.run_sync(self._store.keep, job.output, job.record.operation)
         await to_thread.run_sync(self._estimates.learn, job.plan, made, job.resumed)
+        if self._kept is not None:
+            await self._kept(transcript_id, made)
         await self._finish(job, status="completed", fraction=1.0, transcript_id=transcript_id)
 
     async def _outcome(self, job: Job) -> dict[str, Any]:

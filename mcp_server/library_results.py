@@ -19,6 +19,7 @@ from schemas.library import (
     SpeakerSheet,
     TranscriptList,
     TranscriptSummary,
+    VoiceList,
 )
 
 _MOST_CHARS = 18_000
@@ -68,6 +69,19 @@ def speakers(model: Speakers, *, asked: bool) -> CallToolResult:
     lines.append(f"transcript_id: {model.transcript_id}")
     lines += map(_sheet_lines, model.speakers)
     lines += map(suggestion_line, model.suggestions or ())
+    if model.remembered:
+        lines.append(f"remembered: {', '.join(model.remembered)}")
+    return plain_result(model, lines)
+
+
+def voices(model: VoiceList) -> CallToolResult:
+    """The voices that are remembered."""
+    lines = [] if model.forgotten is None else [f"Forgotten: {model.forgotten}."]
+    lines += [
+        f"{voice.voice_id} | {voice.name} | {voice.speech_s:.0f} s from {voice.recordings} recordings"
+        f" | {voice.updated_at} | {voice.model}"
+        for voice in model.voices
+    ] or ["No voice is remembered."]
     return plain_result(model, lines)
 
 

@@ -11,7 +11,7 @@ from mcp_server import arguments as arg
 from mcp_server import library_results as results
 from mcp_server.arguments import StrictTool
 from mcp_server.service import Service
-from schemas.library import Deleted, Found, Speakers, TranscriptList
+from schemas.library import Deleted, Found, Speakers, TranscriptList, VoiceList
 
 
 class LibraryTools:
@@ -19,6 +19,7 @@ class LibraryTools:
 
     def __init__(self, service: Service) -> None:
         self._library, self._names, self._store = service.library, service.names, service.store
+        self._voices = service.voices
         self._forget = service.forget_stages
 
     async def list_transcripts(
@@ -59,12 +60,35 @@ class LibraryTools:
         transcript_id: arg.TranscriptId,
         labels: arg.Labels = None,
         evidence: arg.Evidence = None,
+        remember: arg.Remember = False,
     ) -> Annotated[CallToolResult, Speakers]:
         def work() -> CallToolResult:
+            kept: tuple[str, ...] = ()
             if labels:
-                transcript = self._store.transcript(transcript_id, words=False)
-                self._names.give(transcript_id, transcript, labels, evidence)
-            return results.speakers(self._library.speakers(transcript_id), asked=not labels)
+                kept = self._name(transcript_id, labels, evidence, remember)
+            sheet = self._library.speakers(transcript_id).model_copy(update={"remembered": kept or None})
+            return results.speakers(sheet, asked=not labels)
+
+        return await to_thread.run_sync(work)
+
+    def _name(
+        self, transcript_id: str, labels: dict[str, str], evidence: str | None, remember: bool
+    ) -> tuple[str, ...]:
+        """Voices first: where one cannot be remembered, nothing is changed."""
+        transcript = self._store.transcript(transcript_id, words=False)
+        wanted = self._names.checked(transcript, labels)
+        people = {label: name for label, name in wanted.items() if name}
+        kept = self._voices.remember(transcript, people) if remember and people else ()
+        self._names.give(transcript_id, transcript, wanted, evidence)
+        return kept
+
+    async def list_voices(self) -> Annotated[CallToolResult, VoiceList]:
+        return results.voices(VoiceList(voices=await to_thread.run_sync(self._voices.list)))
+
+    async def forget_voice(self, voice: arg.VoiceName) -> Annotated[CallToolResult, VoiceList]:
+        def work() -> CallToolResult:
+            gone = self._voices.forget(voice)
+            return results.voices(VoiceList(voices=self._voices.list(), forgotten=gone))
 
         return await to_thread.run_sync(work)
 
@@ -96,7 +120,20 @@ def library_tools(service: Service) -> list[StrictTool]:
             arg.WORK,
             """Without labels: for each speaker the lines where a name may fall, and suggested names. With labels:
             names speakers, beside the raw labels; searches and later reads use the names. Name only whom the
-            evidence or the user names, and quote it; leave the others as they are.""",
+            evidence or the user names, and quote it; leave the others as they are. Naming a suggested speaker
+            confirms the suggestion.""",
+        ),
+        arg.tool(
+            tools.list_voices,
+            "List voices",
+            arg.READ,
+            """The voices that are remembered, from which names are suggested in later meetings.""",
+        ),
+        arg.tool(
+            tools.forget_voice,
+            "Forget a voice",
+            arg.REMOVE,
+            """Deletes what is remembered of a person's voice. Names in transcripts stay.""",
         ),
         arg.tool(
             tools.delete_transcript,

@@ -87,6 +87,17 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX names_by_name ON names (folded);
     """,
+    """
+    CREATE TABLE voices (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        folded TEXT NOT NULL,
+        model TEXT NOT NULL,
+        profile TEXT NOT NULL,
+        at REAL NOT NULL,
+        UNIQUE (folded, model)
+    );
+    """,
 )
 
 

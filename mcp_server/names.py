@@ -60,16 +60,21 @@ class Names:
             rows = db.execute(
                 "SELECT transcript, label FROM names WHERE folded = ? AND status IN (?, ?)"
                 " UNION SELECT DISTINCT transcript, speaker FROM passages WHERE speaker = ?",
-                (_key(speaker), *APPLIED, speaker.strip().upper()),
+                (key_of(speaker), *APPLIED, speaker.strip().upper()),
             ).fetchall()
         return frozenset((row[0], row[1]) for row in rows)
 
     def give(
         self, transcript_id: str, transcript: Transcript, labels: Mapping[str, str], evidence: str | None
     ) -> None:
-        """Names labels; an empty name takes a label's name away.
+        """Names labels; an empty name takes a label's name away. Raises as :meth:`checked`."""
+        for label, name in self.checked(transcript, labels).items():
+            self.put(transcript_id, label, name, "given", evidence)
 
-        Raises :class:`InvalidArgument` for a label that the transcript does not have.
+    def checked(self, transcript: Transcript, labels: Mapping[str, str]) -> dict[str, str]:
+        """The names as they are kept.
+
+        Raises :class:`InvalidArgument` for a label that the transcript does not have, or a name that is too long.
         """
         known = {speaker.id for speaker in transcript.speakers}
         unknown = sorted(set(labels) - known)
@@ -80,9 +85,7 @@ class Names:
                 if known
                 else "It has no speakers; run diarize on it first.",
             )
-        wanted = {label: name_of(name) for label, name in labels.items()}
-        for label, name in wanted.items():
-            self.put(transcript_id, label, name, "given", evidence)
+        return {label: name_of(name) for label, name in labels.items()}
 
     def put(
         self,
@@ -98,7 +101,7 @@ class Names:
             transcript_id,
             label,
             name,
-            _key(name),
+            key_of(name),
             status,
             evidence and clean(evidence)[:1000],
             suggestion and suggestion.model_dump_json(exclude_none=True),
@@ -143,5 +146,6 @@ def name_of(text: str) -> str:
     return name
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """What names are compared by."""
     return " ".join(folded(name).split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +19,7 @@ from mcp_types import CallToolResult
 
 from mcp_server import foreign, results
 from mcp_server.access import Access, CheckedFile
+from mcp_server.defects import defect
 from mcp_server.engine import ask_aside
 from mcp_server.estimates import Estimates
 from mcp_server.job import JobView, NewJob
@@ -27,12 +29,15 @@ from mcp_server.names import Names
 from mcp_server.settings import Settings
 from mcp_server.store import JobRecord, Store
 from mcp_server.views import Cursor, View, show
+from mcp_server.voices import Voices
 from pipeline.progress import stages_of
 from schemas.errors import InvalidArgument, TranscriptionError, from_dict
 from schemas.jobs import JobRequest
 from schemas.options import Operation, Options
 
 PAGE_CHARS = 20_000
+# Voices stay in the transcript's own file, so that names can follow them; no result shows them.
+_DEFAULTS = {"speaker_embeddings": True}
 _DAY_S = 24 * 3600.0
 
 
@@ -45,7 +50,8 @@ class Service:
         self.store = Store(settings)
         self.names = Names(self.store.database)
         self.library = Library(settings, self.store, self.names)
-        self.jobs = JobManager(self.store, settings)
+        self.voices = Voices(self.store, self.names)
+        self.jobs = JobManager(self.store, settings, self._recognise)
         self.estimates = Estimates(self.store.database)
 
     @asynccontextmanager
@@ -81,7 +87,16 @@ class Service:
         Raises :class:`InvalidArgument`.
         """
         said = {name: value for name, value in given.items() if value is not None}
-        return Options.from_flat(**{**self.settings.defaults, **said})
+        return Options.from_flat(**{**_DEFAULTS, **self.settings.defaults, **said})
+
+    async def _recognise(self, transcript_id: str, transcript: Transcript) -> None:
+        """Names for a new transcript. A failure costs the names, never the transcript."""
+        try:
+            await self.voices.recognise(transcript_id, transcript, partial(ask_aside, self.settings))
+        except TranscriptionError as error:
+            print(f"{error.code}: {error.message}", file=sys.stderr)
+        except Exception as error:
+            defect(error)
 
     async def do(
         self,

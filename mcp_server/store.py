@@ -259,12 +259,15 @@ def _without_words(data: bytes) -> Transcript:
     return Transcript.model_validate(fields)
 
 
+_NOT_SAID = {"warnings", "quality", "voices", "speaker_embeddings", "embedding_model"}
+
+
 def id_of(transcript: Transcript, operation: str) -> str:
     """The same result has the same id: what was said and which models heard it.
 
     Times of work, the file's place and warnings (which may name folders) do not count.
     """
-    content = transcript.model_dump(mode="json", exclude_none=True, exclude={"warnings"})
+    content = transcript.model_dump(mode="json", exclude_none=True, exclude=_NOT_SAID)
     for place in ("path", "recorded_at"):
         content["media"].pop(place, None)
     for stage in content["stages"].values():

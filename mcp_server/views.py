@@ -313,9 +313,14 @@ def clock(seconds: float) -> str:
 
 
 def cleaned(transcript: Transcript) -> Transcript:
-    """Without characters that cannot be seen or that turn the text around: they can hide instructions."""
+    """Without characters that cannot be seen or that turn the text around: they can hide instructions.
+
+    And without voices' embeddings, by which people could be recognised.
+    """
     return transcript.model_copy(
         update={
+            "speaker_embeddings": None,
+            "embedding_model": None,
             "segments": tuple(map(_clean_segment, transcript.segments)),
             "speakers": tuple(map(_clean_speaker, transcript.speakers)),
         }

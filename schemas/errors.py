@@ -10,7 +10,7 @@
     │   │                               protected_media, audio_too_long
     │   ├── InvalidTranscript           invalid_transcript
     │   └── VoiceNotUsable              voice_not_usable
-    ├── NotFound                        job_not_found, transcript_not_found, invalid_cursor
+    ├── NotFound                        job_not_found, transcript_not_found, voice_not_found, invalid_cursor
     ├── SetupError                      the installation is at fault: install or fetch something
     │   ├── ModelNotFound               model_not_found, model_not_downloaded, model_damaged
     │   ├── DownloadFailed              download_failed
@@ -42,6 +42,7 @@ CODES: dict[str, str] = {
     "voice_not_usable": "The voice is too short, mixed or of another embedding model, and cannot be enrolled.",
     "job_not_found": "No job has that id.",
     "transcript_not_found": "No transcript has that id.",
+    "voice_not_found": "No voice of that id or name is remembered.",
     "invalid_cursor": "The cursor does not belong to this transcript.",
     "model_not_found": "No model has that name, and no folder lies at that path.",
     "model_not_downloaded": "The model is known, but its weights are not on this machine.",
@@ -178,7 +179,7 @@ _CLASS_OF_CODE: dict[str, type[TranscriptionError]] = {
     ),
     "invalid_transcript": InvalidTranscript,
     "voice_not_usable": VoiceNotUsable,
-    **dict.fromkeys(("job_not_found", "transcript_not_found", "invalid_cursor"), NotFound),
+    **dict.fromkeys(("job_not_found", "transcript_not_found", "voice_not_found", "invalid_cursor"), NotFound),
     **dict.fromkeys(("model_not_found", "model_not_downloaded", "model_damaged"), ModelNotFound),
     "download_failed": DownloadFailed,
     "backend_unavailable": BackendUnavailable,

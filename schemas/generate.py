@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from schemas.diarization import Diarization
 from schemas.jobs import JobList, Result
-from schemas.library import Found, Speakers, TranscriptList
+from schemas.library import Found, Speakers, TranscriptList, VoiceList
 from schemas.options import Options
 from schemas.transcript import Transcript
 
@@ -27,6 +27,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "transcript-list.v1": TranscriptList,
     "found.v1": Found,
     "speakers.v1": Speakers,
+    "voice-list.v1": VoiceList,
     "options.v1": Options,
 }
 

@@ -101,4 +101,23 @@ class Speakers(Frozen):
     notice: str | None = None
     speakers: tuple[SpeakerSheet, ...] = ()
     suggestions: tuple[NameSuggestion, ...] | None = None
+    remembered: tuple[str, ...] | None = Field(None, description="Names whose voices are kept from now on.")
     next_action: NextAction | None = None
+
+
+class RememberedVoice(Frozen):
+    """A voice that is remembered."""
+
+    voice_id: str
+    name: str
+    speech_s: float = Field(description="Seconds of speech that it was made from.")
+    recordings: int = 1
+    updated_at: str = Field(description="ISO 8601, local time.")
+    model: str = Field(description="What made it; voices of different models can't be compared.")
+
+
+class VoiceList(Frozen):
+    """Voices that are remembered on this computer."""
+
+    voices: tuple[RememberedVoice, ...] = ()
+    forgotten: int | None = Field(None, description="How many were just removed.")

@@ -162,7 +162,7 @@ def test_every_version_with_a_handshake_is_spoken(tmp_path, version):
         answer = server.initialize(version)
         assert answer["protocolVersion"] == version
         assert answer["instructions"]
-        assert len(server.request("tools/list", {})["tools"]) == 13
+        assert len(server.request("tools/list", {})["tools"]) == 15
 
 
 def test_the_server_starts_without_numpy_torch_or_mlx_and_stays_small(tmp_path):

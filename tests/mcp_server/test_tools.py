@@ -28,6 +28,8 @@ TOOLS = {
     "search_transcripts",
     "delete_transcript",
     "label_speakers",
+    "list_voices",
+    "forget_voice",
     "get_transcript",
     "cancel_job",
     "health_check",
