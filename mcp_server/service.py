@@ -34,6 +34,7 @@ from pipeline.progress import stages_of
 from schemas.errors import InvalidArgument, TranscriptionError, from_dict
 from schemas.jobs import JobRequest
 from schemas.options import Operation, Options
+from schemas.transcript import Transcript
 
 PAGE_CHARS = 20_000
 # Voices stay in the transcript's own file, so that names can follow them; no result shows them.
@@ -69,7 +70,7 @@ class Service:
     async def _tidy(self) -> None:
         """Takes transcripts in that the database does not know; once a day, removes those that are too old."""
         with suppress(TranscriptionError):
-            await to_thread.run_sync(self.library.index_missing)
+            await to_thread.run_sync(self.library.index_missing, abandon_on_cancel=True)
         while self.settings.keep_days is not None:
             with suppress(TranscriptionError):
                 await to_thread.run_sync(self.library.expire, self.settings.keep_days, self.forget_stages)
