@@ -25,9 +25,11 @@ def assign(segments: Sequence[Segment], diarization: Diarization) -> tuple[Segme
     """The segments with a speaker for each word, cut where the speaker changes, numbered anew.
 
     A timed word goes to the speaker who has most of it in the exclusive turns, else to the nearest turn within
-    a second, else to nobody; a word without times goes with its neighbour. Segments without timed words are
-    labelled as a whole. Speakers and names from an earlier diarization are replaced. No text is lost: the texts
-    of the parts of a segment, in order, are the segment's text, white space at the cuts aside.
+    a second; other words go with their neighbours of the segment. Segments without such words are labelled as a
+    whole, or not at all far from every turn. A word's ``speaker_score`` is the share of it in the speaker's turns
+    (by nearness: less than half) times the turn's confidence. Speakers, scores and names from an earlier
+    diarization are replaced. No text is lost: the texts of the parts of a segment, in order, are the segment's
+    text, white space at the cuts aside; words and their times are as they were.
     """
     exclusive = _Turns(diarization.exclusive_turns or diarization.turns)
     everyone = _Turns(diarization.turns)
@@ -83,14 +85,24 @@ class _Turns:
                 seconds[turn.speaker] = seconds.get(turn.speaker, 0.0) + shared
         return seconds
 
-    def speaker(self, start: float, end: float) -> str | None:
-        """Who has most of the stretch; else the nearest within a second; else nobody."""
+    def speaker(self, start: float, end: float) -> tuple[str | None, float | None]:
+        """Who has most of the stretch, else the nearest within a second, else nobody; and how sure that is."""
         if seconds := self.overlap(start, end):
-            return max(seconds, key=seconds.__getitem__)  # the earlier turn's, of equals
+            speaker = max(seconds, key=seconds.__getitem__)  # the earlier turn's, of equals
+            share = min(1.0, seconds[speaker] / (end - start))
+            return speaker, share * self._confidence(start, end, speaker)
         near = self.near(start, end, NEAREST_S)
         if not near:
-            return None
-        return min(near, key=lambda turn: max(turn.start - end, start - turn.end, 0.0)).speaker
+            return None, None
+        turn = min(near, key=lambda turn: _distance(turn, start, end))
+        away = _distance(turn, start, end)
+        share = 0.5 * (1 - away / NEAREST_S) if away else 1.0
+        return turn.speaker, share * _sure(turn)
+
+    def _confidence(self, start: float, end: float, speaker: str) -> float:
+        """The least of the speaker's turns in the stretch."""
+        own = (turn for turn in self.near(start, end) if turn.speaker == speaker)
+        return min(map(_sure, own))
 
     def others(self, start: float, end: float, speaker: str | None) -> tuple[str, ...]:
         """Who else talks during at least half of the stretch."""
@@ -99,20 +111,29 @@ class _Turns:
         return tuple(sorted(s for s, shared in seconds.items() if s != speaker and shared >= enough))
 
 
+def _distance(turn: SpeakerTurn, start: float, end: float) -> float:
+    return max(turn.start - end, start - turn.end, 0.0)
+
+
+def _sure(turn: SpeakerTurn) -> float:
+    return 1.0 if turn.confidence is None else turn.confidence
+
+
 @dataclass(frozen=True)
 class _Timed:
-    """A word with a time: which one, the stretch that decides about it, and whose it is."""
+    """A word with a time: which one, the stretch that decides about it, whose it is and how surely."""
 
     segment: int
     word: int
     start: float
     end: float
     speaker: str | None
+    score: float | None
 
 
 def _timed_words(segments: Sequence[Segment], turns: _Turns) -> list[_Timed]:
     return [
-        _Timed(i, j, *span, turns.speaker(*span))
+        _Timed(i, j, *span, *turns.speaker(*span))
         for i, segment in enumerate(segments)
         for j, word in enumerate(segment.words)
         if (span := _span(word))
@@ -133,7 +154,7 @@ def _without_flips(words: Sequence[_Timed]) -> list[_Timed]:
     settled = list(words[:1])
     for here, after in pairwise(words[1:]):
         flip = _is_flip(settled[-1], here, after)
-        settled.append(replace(here, speaker=after.speaker) if flip else here)
+        settled.append(_flipped(here, after.speaker) if flip else here)
     return settled + list(words[1:][-1:])
 
 
@@ -147,16 +168,22 @@ def _is_flip(before: _Timed, here: _Timed, after: _Timed) -> bool:
     )
 
 
+def _flipped(word: _Timed, speaker: str | None) -> _Timed:
+    return replace(word, speaker=speaker, score=None if word.score is None else 1.0 - word.score)
+
+
 def _labelled(
     segment: Segment, timed: Sequence[_Timed | None], exclusive: _Turns, everyone: _Turns
 ) -> Segment:
-    """The segment with speakers and overlap for its words, and its own speaker where none of them has a time."""
-    whole = exclusive.speaker(segment.start, max(segment.start, segment.end))
-    speakers = _filled(timed) if any(timed) else [whole] * len(timed)
+    """The segment with speakers and overlap for its words, and its own speaker where no turn is near them."""
+    whole, score = exclusive.speaker(segment.start, max(segment.start, segment.end))
+    placed = any(place and place.speaker for place in timed)
+    speakers = _filled(timed) if placed else [whole] * len(timed)
     words = tuple(
         word.model_copy(
             update={
                 "speaker": speaker,
+                "speaker_score": _rounded(place.score if place else None if placed else score),
                 "overlap": place and (everyone.others(place.start, place.end, speaker) or None),
             }
         )
@@ -165,12 +192,16 @@ def _labelled(
     return segment.model_copy(update={"words": words, "speaker": whole, "speaker_name": None})
 
 
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 3)
+
+
 def _filled(timed: Sequence[_Timed | None]) -> list[str | None]:
-    """Untimed words take the speaker of the timed word before them, at the beginning of the one behind."""
-    speaker = next(place.speaker for place in timed if place)
+    """Words without a speaker of their own take that of the word before them, at the beginning of the one behind."""
+    speaker = next(place.speaker for place in timed if place and place.speaker)
     speakers = []
     for place in timed:
-        speaker = place.speaker if place else speaker
+        speaker = place.speaker if place and place.speaker else speaker
         speakers.append(speaker)
     return speakers
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.diarization_core import frames
 from pipeline.voices import LEAST_PURITY, LEAST_S, thresholds_of
-from schemas.diarization import SpeakerTurn
+from schemas.diarization import Diarization, SpeakerTurn
 from schemas.voices import SimilarVoices, Span, SpeakerCount, Voice
 
 SAMPLES = 3
@@ -25,6 +25,7 @@ LEAST_SAMPLE_S = 1.0  # where a speaker has no longer stretch
 _LEAST_CLEAN_FRAMES = round(1.0 / frames.FRAME_STEP_S)  # an embedding of less speech says little
 _LEAST_SHARE = 0.8  # of an embedding's clean frames in one speaker's turns
 _SPLIT = 0.55  # two halves of a cluster less alike than this are two people; see bench/voices.py
+_SURE_MARGIN = 0.3  # of cosines: whoever is this much nearer than everybody else is certain
 _LEAST_PART = 0.1  # a smaller part of a cluster is chance
 
 
@@ -37,21 +38,42 @@ class Windows:
     step_s: float = 1.0
 
 
-def describe(
-    turns: Sequence[SpeakerTurn], windows: Windows | None, embedding_model: str | None
-) -> tuple[tuple[Voice, ...], tuple[SimilarVoices, ...], SpeakerCount]:
-    """Each speaker's voice in the labels' order, pairs who may be one person, and evidence for the count.
+def with_evidence(found: Diarization, windows: Windows | None, embedding_model: str | None) -> Diarization:
+    """The diarization with voices, pairs who may be one person, evidence for the count, and confident turns.
 
-    ``turns`` may overlap. Without ``windows`` voices have no embedding and no purity, and no pair is found.
+    Without ``windows`` voices have no embedding and no purity, turns no confidence, and no pair is found.
     """
-    labels = sorted({turn.speaker for turn in turns})
-    clean = _alone(turns)
-    owned = {} if windows is None else _owned(windows, _grid(clean, labels, windows))
-    voices = [
-        _voice(label, turns, clean.get(label, []), owned.get(number)) for number, label in enumerate(labels)
-    ]
+    labels = list(found.speakers)
+    clean = _alone(found.turns)
+    owned: dict[int, _Own] = {}
+    exclusive = found.exclusive_turns
+    if windows is not None:
+        heard = _heard(windows, _grid(clean, labels, windows))
+        owned = _owned(heard)
+        exclusive = _confident(exclusive, labels, owned, heard, windows)
+    voices = tuple(
+        _voice(label, found.turns, clean.get(label, []), owned.get(number))
+        for number, label in enumerate(labels)
+    )
     similar = _similar(voices, embedding_model)
-    return tuple(voices), similar, _count(voices, turns, similar)
+    return found.model_copy(
+        update={
+            "exclusive_turns": exclusive,
+            "voices": voices,
+            "embedding_model": embedding_model if owned else None,
+            "similar_voices": similar,
+            "speaker_count": _count(voices, found.turns, similar),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """One embedding of length 1: whose it is (-1: nobody's), and the recording's frames it was made of."""
+
+    unit: np.ndarray
+    number: int
+    places: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -97,27 +119,79 @@ def _grid(clean: dict[str, list[tuple[float, float]]], labels: Sequence[str], wi
     return grid
 
 
-def _owned(windows: Windows, grid: np.ndarray) -> dict[int, _Own]:
-    """By speaker's number the embeddings whose clean frames fall into that speaker's turns."""
-    found: dict[int, list[tuple[np.ndarray, int, float]]] = {}
+def _heard(windows: Windows, grid: np.ndarray) -> list[_Heard]:
+    """All embeddings of enough clean speech; one is somebody's when most of that falls into their turns."""
+    found = []
     firsts = frames.first_frames(len(windows.activity), windows.step_s)
     for first, activity, embeddings in zip(firsts, windows.activity, windows.embeddings, strict=True):
         here = grid[first : first + len(activity)]
         alone = (activity[: len(here)] > 0) & (activity[: len(here)].sum(axis=1, keepdims=True) == 1)
         for local in np.flatnonzero(alone.sum(axis=0) >= _LEAST_CLEAN_FRAMES):
+            length = float(np.linalg.norm(embeddings[local]))
+            if not 0 < length < np.inf:
+                continue
             places = np.flatnonzero(alone[:, local])
             counts = np.bincount(here[places] + 1)  # nobody's first
-            number = int(counts.argmax()) - 1
-            length = float(np.linalg.norm(embeddings[local]))
-            if number < 0 or counts.max() < _LEAST_SHARE * len(places) or not 0 < length < np.inf:
-                continue
-            middle_s = float(first + places.mean()) * frames.FRAME_STEP_S
-            unit = embeddings[local].astype(float) / length
-            found.setdefault(number, []).append((unit, int(counts.max()), middle_s))
+            number = int(counts.argmax()) - 1 if counts.max() >= _LEAST_SHARE * len(places) else -1
+            found.append(_Heard(embeddings[local].astype(float) / length, number, first + places))
+    return found
+
+
+def _owned(heard: Sequence[_Heard]) -> dict[int, _Own]:
+    """The embeddings of each speaker, by number."""
+    numbers = sorted({one.number for one in heard if one.number >= 0})
+    own = {number: [one for one in heard if one.number == number] for number in numbers}
     return {
-        number: _Own(*(np.array(column) for column in zip(*own, strict=True)))
-        for number, own in found.items()
+        number: _Own(
+            np.array([one.unit for one in ones]),
+            np.array([float(len(one.places)) for one in ones]),
+            np.array([one.places.mean() * frames.FRAME_STEP_S for one in ones]),
+        )
+        for number, ones in own.items()
     }
+
+
+def _confident(
+    turns: Sequence[SpeakerTurn],
+    labels: Sequence[str],
+    owned: dict[int, _Own],
+    heard: Sequence[_Heard],
+    windows: Windows,
+) -> tuple[SpeakerTurn, ...]:
+    """Turns with the mean confidence of their frames, where embeddings say anything about them."""
+    if len(owned) < 2:
+        return tuple(turn.model_copy(update={"confidence": 1.0 if owned else None}) for turn in turns)
+    margins, counts = _margins(labels, owned, heard, windows)
+    made = []
+    for turn in turns:
+        number = labels.index(turn.speaker)
+        first, last = (round(t / frames.FRAME_STEP_S) for t in (turn.start, turn.end))
+        count = counts[first : last + 1].sum()
+        margin = margins[number, first : last + 1].sum() / count if count and number in owned else None
+        made.append(turn.model_copy(update={"confidence": None if margin is None else _confidence(margin)}))
+    return tuple(made)
+
+
+def _margins(
+    labels: Sequence[str], owned: dict[int, _Own], heard: Sequence[_Heard], windows: Windows
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per frame, summed over its embeddings: cosine to a speaker less the best other's (speakers, frames); how many."""
+    means = np.zeros((len(labels), heard[0].unit.size))
+    for number, own in owned.items():
+        means[number] = own.mean
+    total = frames.frame_count(len(windows.activity), windows.step_s)
+    margins, counts = np.zeros((len(labels), total), np.float32), np.zeros(total, np.float32)
+    for one in heard:
+        cosines = means @ one.unit
+        best, second = np.sort(cosines)[[-1, -2]]
+        margins[:, one.places] += np.where(cosines == best, cosines - second, cosines - best)[:, None]
+        counts[one.places] += 1
+    return margins, counts
+
+
+def _confidence(margin: float) -> float:
+    """0 to 1 from a difference of cosines."""
+    return round(float(np.clip(0.5 + margin / _SURE_MARGIN / 2, 0.0, 1.0)), 3)
 
 
 def _voice(

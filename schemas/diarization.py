@@ -15,6 +15,9 @@ class SpeakerTurn(Frozen):
     start: float = Field(ge=0, description="Seconds from the beginning of the recording.")
     end: float = Field(ge=0, description="Seconds.")
     speaker: str = Field(description="SPEAKER_00, SPEAKER_01, … in order of first appearance.")
+    confidence: float | None = Field(
+        None, ge=0, le=1, description="How much nearer the voice is to this speaker's than to any other's."
+    )
 
 
 class Diarization(Frozen):

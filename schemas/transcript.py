@@ -24,6 +24,7 @@ class Word(Frozen):
     end: float | None = Field(None, ge=0)
     score: float | None = Field(None, ge=0, le=1, description="Confidence of the time, 0 to 1.")
     speaker: str | None = None
+    speaker_score: float | None = Field(None, ge=0, le=1, description="Confidence of the speaker, 0 to 1.")
     timing: Timing | None = Field(None, description="Where the times come from.")
     overlap: tuple[str, ...] | None = Field(None, description="Other speakers talking at the same time.")
 

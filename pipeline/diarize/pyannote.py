@@ -172,17 +172,13 @@ class Pyannote:
         exclusive = _turns(found.exclusive_speaker_diarization, recording.duration_s)
         names = _in_order_of_appearance(turns)
         turns = _renamed(turns, names)
-        voices, similar, count = voice_evidence.describe(turns, hook.windows(), self._embedding_model)
         progress(1.0)
-        return Diarization(
+        diarization = Diarization(
             turns=turns,
             exclusive_turns=_renamed(exclusive, names),
-            voices=voices,
-            embedding_model=self._embedding_model,
-            similar_voices=similar,
-            speaker_count=count,
             warnings=(*warnings, *_count_warnings(len(names), options)),
         )
+        return voice_evidence.with_evidence(diarization, hook.windows(), self._embedding_model)
 
     def _check_self(self, recording: Recording) -> tuple[Warning_, ...]:
         """Before the first speech on a device that is not trusted: back to the CPU if its results differ."""

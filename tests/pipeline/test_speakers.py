@@ -52,6 +52,39 @@ def test_a_word_outside_every_turn_goes_to_the_nearest_within_a_second(start, sp
     assert speakers(assign([segment(("one", start, start + 0.3))], diarization(*rows))) == [speaker]
 
 
+def test_a_word_far_from_every_turn_goes_with_its_neighbours():
+    words = [("far", 3.1, 3.3), ("one", 5.1, 5.4), ("two", 9.0, 9.4)]
+    assert speakers(assign([segment(*words)], diarization((5.0, 6.0, A)))) == [A, A, A]
+
+
+def scores(segments) -> list[float | None]:
+    return [word.speaker_score for part in segments for word in part.words]
+
+
+def sure(*rows: tuple[float, float, str, float | None]) -> Diarization:
+    made = tuple(SpeakerTurn(start=a, end=b, speaker=s, confidence=c) for a, b, s, c in rows)
+    return Diarization(turns=made, exclusive_turns=made)
+
+
+def test_a_words_score_is_its_share_of_the_turn_times_the_turns_confidence():
+    words = [("all", 0.1, 0.9), ("most", 1.2, 2.2), ("none", 4.0, 4.4), ("late", 6.7, 7.0), ("?", None, None)]
+    rows = ((0.0, 1.0, A, 0.5), (1.0, 2.0, A, None), (4.0, 4.0, B, 1.0), (5.0, 6.2, B, 0.8))
+    found = assign([segment(*words)], sure(*rows))
+    assert scores(found) == pytest.approx([0.5, 0.8, 1.0, 0.5 * 0.5 * 0.8, None])
+
+
+def test_a_word_moved_to_the_speaker_around_it_has_the_score_that_is_left():
+    words = [("we", 0.0, 0.4), ("could", 0.45, 0.7), ("try", 0.75, 1.0)]
+    rows = ((0, 0.42, A, 1.0), (0.42, 0.72, B, 0.7), (0.72, 2, A, 1.0))
+    assert scores(assign([segment(*words)], sure(*rows)))[1] == pytest.approx(0.3)
+
+
+def test_scores_of_an_earlier_diarization_are_replaced():
+    first = assign([segment(("one", 0.1, 0.9))], sure((0.0, 1.0, A, 0.5)))
+    assert scores(assign(first, diarization((0.0, 1.0, A)))) == [1.0]
+    assert scores(assign(first, Diarization())) == [None]
+
+
 def test_nearness_is_measured_between_edges_not_middles():
     """The long turn's middle is far away, but its edge is the nearer one."""
     rows = ((0.0, 100.0, A), (101.0, 101.2, B))
@@ -250,7 +283,7 @@ def squeezed(text: str) -> str:
 @given(spoken_segments(), any_diarization())
 def test_no_word_is_lost_and_the_text_stays(segments, found):
     parts = assign(segments, found)
-    plain = {"speaker": None, "overlap": None}
+    plain = {"speaker": None, "speaker_score": None, "overlap": None}
     assert [w.model_copy(update=plain) for p in parts for w in p.words] == [
         w for s in segments for w in s.words
     ]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.diarization_core import frames
-from pipeline.voice_evidence import Windows, describe
-from schemas.diarization import SpeakerTurn
+from pipeline.voice_evidence import Windows, with_evidence
+from schemas.diarization import Diarization, SpeakerTurn
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
 MODEL = "campplus@1"
@@ -35,6 +35,15 @@ def windows(spoken: list[tuple[float, float, np.ndarray]], length_s: float, nois
                     activity[window, max(0, round(first)) : max(0, round(last)), local] = 1
             embeddings[window, local] = 3.0 * (vector + noise * rng.standard_normal(8))
     return Windows(embeddings, activity)
+
+
+def described(found, heard, model) -> Diarization:
+    return with_evidence(Diarization(turns=found, exclusive_turns=found), heard, model)
+
+
+def describe(found, heard, model):
+    made = described(found, heard, model)
+    return made.voices, made.similar_voices, made.speaker_count
 
 
 TALK = [(0.0, 12.0, ANA), (12.5, 26.0, BEN), (26.5, 40.0, ANA)]
@@ -115,3 +124,22 @@ def test_turns_that_touch_count_as_one_stretch():
 def test_nobody_speaks():
     voices, similar, count = describe((), None, MODEL)
     assert (voices, similar, count.found, count.most_at_once) == ((), (), 0, 0)
+
+
+def test_a_turn_that_sounds_like_its_speaker_is_sure_and_one_that_does_not_is_not():
+    """The last turn is Ana's, and was given to Ben."""
+    talk = [*TALK, (41.0, 46.0, ANA)]
+    wrong = (*TURNS, *turns((41.0, 46.0, B)))
+    scores = [turn.confidence for turn in described(wrong, windows(talk, 50), MODEL).exclusive_turns]
+    assert min(scores[:3]) > 0.8
+    assert scores[3] < 0.2
+
+
+def test_without_another_speaker_there_is_nothing_to_doubt():
+    found = turns((0.0, 12.0, A), (26.5, 40.0, A))
+    talk = [row for row in TALK if row[2] is ANA]
+    assert [t.confidence for t in described(found, windows(talk, 40), MODEL).exclusive_turns] == [1.0, 1.0]
+
+
+def test_without_embeddings_turns_have_no_confidence():
+    assert [t.confidence for t in described(TURNS, None, None).exclusive_turns] == [None] * 3
