@@ -92,6 +92,8 @@ def _do(request: JobRequest, job: stages.Job, given: Transcript | None) -> Trans
         base = base.model_copy(update={"segments": sentences.split(aligned, language)})
     if request.operation in ("diarize", "transcribe_diarized"):
         found = _diarize(request, job)
+        if given is not None:  # its times are the whole recording's, and stay as they are
+            found, offset = _found_later(found, offset), 0.0
         assigned = speakers.assign(base.segments, found)
         base = base.model_copy(
             update={
@@ -142,17 +144,13 @@ def _base(request: JobRequest, job: stages.Job, given: Transcript | None) -> Tra
         recorded_at=job.source.recorded_at,
     )
     if given is not None:
-        start = job.options.audio.start_s
-        untimed = readers.is_untimed(given)
-        shifted = tuple(
-            segment if untimed else segment.shifted(-start)
-            for segment in given.segments
-            if untimed or segment.end > start
-        )
+        start, segments = job.options.audio.start_s, given.segments
+        if request.operation == "align" and not readers.is_untimed(given):
+            segments = tuple(segment.shifted(-start) for segment in segments if segment.end > start)
         return given.model_copy(
             update={
                 "media": media,
-                "segments": shifted,
+                "segments": segments,
                 "language": job.options.asr.language or given.language,
             }
         )
@@ -181,6 +179,16 @@ def _finished(base: Transcript, job: stages.Job, offset: float) -> Transcript:
 def _later(turns, offset: float):
     return tuple(
         turn.model_copy(update={"start": turn.start + offset, "end": turn.end + offset}) for turn in turns
+    )
+
+
+def _found_later(found: Diarization, offset: float) -> Diarization:
+    return found.model_copy(
+        update={
+            "turns": _later(found.turns, offset),
+            "exclusive_turns": _later(found.exclusive_turns, offset),
+            "voices": tuple(_heard_later(voice, offset) for voice in found.voices),
+        }
     )
 
 

@@ -197,7 +197,7 @@ def _rounded(score: float | None) -> float | None:
 
 
 def _filled(timed: Sequence[_Timed | None]) -> list[str | None]:
-    """Words without a speaker of their own take that of the word before them, at the beginning of the one behind."""
+    """Words without a speaker of their own take that of the word before, at the beginning of the one behind."""
     speaker = next(place.speaker for place in timed if place and place.speaker)
     speakers = []
     for place in timed:

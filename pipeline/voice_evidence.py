@@ -175,7 +175,7 @@ def _confident(
 def _margins(
     labels: Sequence[str], owned: dict[int, _Own], heard: Sequence[_Heard], windows: Windows
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Per frame, summed over its embeddings: cosine to a speaker less the best other's (speakers, frames); how many."""
+    """Cosines to a speaker less the best other's, summed per frame (speakers, frames), and their number."""
     means = np.zeros((len(labels), heard[0].unit.size))
     for number, own in owned.items():
         means[number] = own.mean

@@ -181,6 +181,29 @@ def test_a_transcript_diarized_later_keeps_its_text(tmp_path):
     assert all(segment.speaker == "SPEAKER_00" for segment in named.segments)
 
 
+@pytest.mark.parametrize("start_s", [0.0, 3.7])
+def test_diarizing_again_leaves_every_word_and_time_as_it_was(tmp_path, start_s):
+    """Also with a window: what lies before it keeps its text and is nobody's, and times do not drift."""
+
+    def bare(transcript):
+        plain = {"speaker": None, "speaker_score": None, "overlap": None}
+        words = [word.model_copy(update=plain) for word in transcript.words]
+        return [word.model_dump_json() for word in words], "".join(transcript.text.split())
+
+    said = do(request("transcribe_diarized"))
+    assert said.words[0].end < 3.7
+    path = tmp_path / "said.json"
+    path.write_text(said.model_dump_json())
+    asked = request("diarize", start_s=start_s).model_copy(update={"transcript_path": str(path)})
+    again = do(asked)
+    assert bare(again) == bare(said)
+    assert again.segments[0].start == said.segments[0].start
+    assert again.segments[-1].end == said.segments[-1].end
+    assert min(turn.start for turn in again.turns) >= start_s
+    early = [word.speaker for word in again.words if word.end is not None and word.end < start_s - 1]
+    assert set(early) <= {None}
+
+
 def test_importing_a_room_leaves_the_function_of_its_name():
     import pipeline
     import pipeline.align
