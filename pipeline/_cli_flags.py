@@ -224,6 +224,7 @@ def _add_diarize(parser: argparse.ArgumentParser) -> None:
     group.option("num_speakers", "how many there are, where that is known", type=int)
     group.option("min_speakers", "at least", type=int)
     group.option("max_speakers", "at most", type=int)
+    group.option("channels", "one speaker a channel", choices=_choices("channels"))
     group.option("speaker_embeddings", "each speaker's voice, as numbers, in the JSON", action="store_true")
 
 

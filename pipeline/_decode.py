@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.channels import ChannelLevels
 from pipeline.media import LEAST_HZ, MOST_HZ, Media
 from pipeline.recording import SAMPLE_RATE
 
@@ -51,6 +52,7 @@ class Tally:
     non_finite: int = 0
     clock_s: float = 0.0
     powers: dict[int, _Powers] = field(default_factory=dict)
+    levels: ChannelLevels = field(default_factory=ChannelLevels)
 
     @property
     def _main(self) -> _Powers | None:
@@ -216,6 +218,8 @@ def _mixed(
         mono = planes.mean(axis=0, dtype=np.float32)
         powers = tally.powers.setdefault(len(planes), _Powers(np.zeros(len(planes))))
         powers.channels += np.einsum("cs,cs->c", planes, planes, dtype=np.float64)
+        if len(planes) > 1:
+            tally.levels.add(planes, rate)
         powers.sum += float(np.dot(mono, mono)) * len(planes) ** 2
         yield (mono if channel is None else planes[min(channel, len(planes) - 1)]), rate
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,30 @@ def open_recording(
             gain /= max(1.0, last.peak * gain)
         digest = _finish(part, gain, last.peak)
         pcm = part.rename(workdir / f"{digest}.f32")
-    return Recording(last.samples, digest, pcm=pcm, path=os.fspath(path), warnings=tuple(warnings))
+    return Recording(
+        last.samples,
+        digest,
+        pcm=pcm,
+        path=os.fspath(path),
+        warnings=tuple(warnings),
+        channels=first.tally.levels.found(),
+        one_channel=partial(_one_channel, path, identity, options, workdir),
+    )
+
+
+@contextmanager
+def _one_channel(
+    path: str | os.PathLike[str],
+    identity: FileIdentity | None,
+    options: AudioOptions,
+    workdir: Path,
+    channel: int,
+) -> Iterator[Recording]:
+    """One channel of the file by itself, as long as the mix of all. Raises as :func:`open_recording`."""
+    with _part_file(workdir) as part:
+        done = _decode(path, identity, options, part, _ignore, channel)
+        gain = 1 / max(1.0, done.peak) if done.scalable else 1.0
+        yield Recording(done.samples, _finish(part, gain, done.peak), pcm=part, path=os.fspath(path))
 
 
 def load_waveform(path: str | os.PathLike[str], options: AudioOptions | None = None) -> np.ndarray:

@@ -64,18 +64,21 @@ class ChannelLevels:
         """A block (channels, samples) at ``rate``; less than a frame at its end is left out."""
         size = round(FRAME_S * rate)
         frames = planes.shape[1] // size
-        if len(planes) < 2 or not frames:
+        if not frames:
             return
         cut = planes[:, : frames * size].reshape(len(planes), frames, size)
         power = np.einsum("cfs,cfs->fc", cut, cut, dtype=np.float64) / size
         self._blocks.setdefault(len(planes), []).append(_as_bytes(power))
 
-    def found(self) -> Channels:
-        """What the levels say; of the number of channels that most of the recording has."""
+    def levels(self) -> np.ndarray:
+        """All levels (frames, channels), of the number of channels that most of the recording has."""
         if not self._blocks:
-            return Channels()
-        blocks = max(self._blocks.values(), key=lambda blocks: sum(map(len, blocks)))
-        return compare(np.concatenate(blocks))
+            return np.zeros((0, 0), np.int8)
+        return np.concatenate(max(self._blocks.values(), key=lambda blocks: sum(map(len, blocks))))
+
+    def found(self) -> Channels:
+        """What the levels say."""
+        return compare(self.levels()) if self._blocks else Channels()
 
 
 def _as_bytes(power: np.ndarray) -> np.ndarray:
@@ -92,6 +95,8 @@ def relative(levels: np.ndarray) -> np.ndarray:
 
 def compare(levels: np.ndarray) -> Channels:
     """The evidence in levels (frames, channels), dB."""
+    if levels.shape[1] < 2:
+        return Channels(lead=(0.0,) * levels.shape[1])
     against = relative(levels)
     order = np.sort(against, axis=1)
     active = order[:, -1] > _ACTIVE_DB

@@ -144,7 +144,7 @@ def _diarize(machine: Machine, options: Options) -> tuple[Choice, ...]:
     asked = options.diarize
 
     def ways(backend: str) -> tuple[Choice, ...]:
-        if backend == "one_speaker":
+        if backend in ("one_speaker", "channels"):
             return (Choice(backend),)
         return tuple(
             Choice(backend, device, asked.diarize_model, model_required=asked.diarize_model is not None)
@@ -152,7 +152,8 @@ def _diarize(machine: Machine, options: Options) -> tuple[Choice, ...]:
         )
 
     # one_speaker is never a silent substitute: a wrong answer is worse than none.
-    return _candidates(machine, "diarize", asked.diarize_backend, ("pyannote",), ways)
+    backend = "channels" if asked.channels == "split" else asked.diarize_backend
+    return _candidates(machine, "diarize", backend, ("pyannote",), ways)
 
 
 def _candidates(machine, room, asked, order, ways) -> tuple[Choice, ...]:

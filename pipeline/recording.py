@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.channels import Channels
 from schemas.report import Warning_
 
 SAMPLE_RATE = 16_000
@@ -20,6 +22,8 @@ class Recording:
     """``samples`` float32 values in [-1, 1], either in ``array`` or in the raw little-endian file ``pcm``.
 
     A file keeps the memory of a long recording bounded: :meth:`read` copies only what is asked for.
+    ``channels`` tells what the file's channels are to each other, and ``one_channel(number)`` decodes one of them,
+    from 0, which is gone at the end of the ``with``; none where there is no file.
     """
 
     samples: int
@@ -28,6 +32,8 @@ class Recording:
     array: np.ndarray | None = field(default=None, repr=False)
     path: str | None = None
     warnings: tuple[Warning_, ...] = ()
+    channels: Channels = field(default_factory=Channels)
+    one_channel: Callable[[int], AbstractContextManager[Recording]] | None = field(default=None, repr=False)
 
     @classmethod
     def from_array(cls, waveform: np.ndarray, path: str | None = None) -> Recording:

@@ -7,11 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.cache import Cache, key_of
+from pipeline.channels import Channels
 from pipeline.recording import Recording
 from schemas.errors import FileNotReadable
 from schemas.jobs import FileIdentity
@@ -74,6 +76,11 @@ class Source:
         return recorded_at(self._audio, self._identity) if isinstance(self._audio, str) else None
 
     @property
+    def channels(self) -> Channels:
+        """What the file's channels are to each other."""
+        return Channels(**self._memo["channels"]) if self._memo else self.recording().channels
+
+    @property
     def warnings(self) -> tuple[Warning_, ...]:
         if self._memo:
             return tuple(Warning_(**warning) for warning in self._memo["warnings"])
@@ -109,6 +116,7 @@ class Source:
                 "sha256": recording.sha256,
                 "duration_s": recording.duration_s,
                 "warnings": [warning.compact() for warning in recording.warnings],
+                "channels": asdict(recording.channels),
             },
         )
         return recording
@@ -126,7 +134,7 @@ class Source:
             modified=stat.st_mtime_ns,
             changed=stat.st_ctime_ns,
             window=self._options.model_dump(),
-            version=1,
+            version=2,
         )
 
 

@@ -125,6 +125,15 @@ def _for_language(choice: Choice, language: str) -> Choice:
     return replace(choice, model=name, model_required=True)
 
 
+def _one_speaker_a_channel(job: Job) -> bool:
+    """Whether turns are taken from the channels without being told to."""
+    asked, found = job.options.diarize, job.source.channels
+    if asked.channels != "auto" or asked.diarize_backend != "auto" or asked.diarize_model is not None:
+        return False
+    most = asked.num_speakers or asked.max_speakers or len(found.speakers)
+    return found.separate and (asked.num_speakers or asked.min_speakers or 1) <= len(found.speakers) <= most
+
+
 _FOUND = (
     "turns",
     "exclusive_turns",
@@ -142,7 +151,12 @@ def diarize(job: Job) -> Diarization:
         found = diarizer.diarize(job.source.recording(), job.options.diarize, job.progress("diarize"))
         return found.compact()
 
-    payload = _stage(job, "diarize", job.plan.diarize, work)
+    candidates, layout = job.plan.diarize, {}
+    if _one_speaker_a_channel(job):
+        candidates = (Choice("channels"), *candidates)
+    if candidates[:1] and candidates[0].backend == "channels":
+        layout = {"channels": asdict(job.source.channels)}  # files that differ in this can have the same mix
+    payload = _stage(job, "diarize", candidates, work, **layout)
     return Diarization.model_validate({name: payload[name] for name in _FOUND if name in payload})
 
 

@@ -17,7 +17,8 @@ Task = Literal["transcribe", "translate"]
 VadMethod = Literal["auto", "silero", "pyannote", "energy"]
 AsrBackend = Literal["auto", "mlx", "faster_whisper", "mlx_whisper", "echo"]
 AlignBackend = Literal["auto", "wav2vec2_mlx", "whisperx", "cross_attention", "even"]
-DiarizeBackend = Literal["auto", "pyannote", "one_speaker"]
+DiarizeBackend = Literal["auto", "pyannote", "channels", "one_speaker"]
+Channels = Literal["auto", "mix", "split"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ComputeType = Literal["auto", "float32", "float16", "bfloat16", "int8", "int4"]
 
@@ -101,6 +102,9 @@ class DiarizeOptions(Frozen):
     num_speakers: int | None = Field(None, ge=1, le=64)
     min_speakers: int | None = Field(None, ge=1, le=64)
     max_speakers: int | None = Field(None, ge=1, le=64)
+    channels: Channels = Field(
+        "auto", description="One speaker a channel: as the levels say, never (mix), or always (split)."
+    )
     speaker_embeddings: bool = Field(
         False, description="Put each speaker's voice, as numbers, into the result."
     )
@@ -112,6 +116,13 @@ class DiarizeOptions(Frozen):
             raise ValueError("min_speakers must not be greater than max_speakers")
         if self.num_speakers is not None and (low is not None or high is not None):
             raise ValueError("give num_speakers, or min_speakers and max_speakers, not both")
+        by_channel = self.diarize_backend == "channels"
+        if self.channels == "split" and not by_channel and self.diarize_backend != "auto":
+            raise ValueError(
+                f"channels=split leaves nothing to do for diarize_backend={self.diarize_backend}"
+            )
+        if self.channels == "mix" and by_channel:
+            raise ValueError("diarize_backend=channels needs channels=auto or split")
         return self
 
 

@@ -48,6 +48,7 @@ WARNINGS: dict[str, str] = {
     "stage_skipped": "A stage could not be done; the rest of the result stands.",
     "downmix_cancelled": "The channels cancel each other; the loudest one was used.",
     "track_chosen": "The file has several sound tracks, and one was used.",
+    "channels_split": "Each channel holds one speaker, and turns were taken from the channels.",
     "media_damaged": "Parts of the file could not be decoded.",
     "non_finite_samples": "NaN or infinite samples were replaced by silence.",
     "no_speech": "No speech was found.",
