@@ -18,6 +18,7 @@ from mcp_server.resources import add_resources, recent
 from mcp_server.results import failure
 from mcp_server.service import Service
 from mcp_server.settings import Settings
+from mcp_server.tasks import Tasks
 from mcp_server.tools import work_tools
 from mcp_server.version import VERSION
 from schemas.errors import InvalidArgument
@@ -78,6 +79,7 @@ def build(settings: Settings) -> tuple[MCPServer, Service]:
         version=VERSION,
         tools=introduce([*work_tools(service), *library_tools(service)]),
         lifespan=lifespan,
+        extensions=[Tasks(service)],
         log_level="WARNING",
     )
     server.service = service
