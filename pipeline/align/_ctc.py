@@ -2,8 +2,9 @@
 
 The best path through the CTC states of the text (Graves et al. 2006; Kürzinger et al., "CTC-Segmentation", 2020;
 :mod:`pipeline.alignment_core`). Before and after the text the path pays for the best symbol whatever it is, so
-that neighbours' speech inside the cut does not pull the first and last words. What is said and has no symbol
-(numerals, foreign letters) is a wildcard that takes as many frames as it needs; punctuation takes none.
+that neighbours' speech inside the cut does not pull the first and last words. Numerals, signs and abbreviations
+are spelt as they may be said, and the path chooses; what is said and cannot be spelt (foreign letters) is a
+wildcard that takes as many frames as it needs; punctuation takes none.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import numpy as np
 from pipeline.align import WordTime
 from pipeline.align._words import spoken_units, written_together
 from pipeline.alignment_core import EDGE, WILDCARD, Alignment, PlacedWord, align, ctc_graph
+from pipeline.spoken import UNKNOWN, Form, spoken_forms
 from schemas.errors import FailedToAlign
 from schemas.transcript import Char
 
+_Span = tuple[float, float, float | None]
 _SAME = {"’": "'", "‘": "'", "ʼ": "'", "`": "'"}
 _LAST_TAIL_S = 0.04  # a word's last sound goes on after its symbol; elsewhere up to the separator
 _KNOWN = 0.5  # share of the letters that must be in the vocabulary
@@ -53,7 +56,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Spelling:
-    """One way to write a word in a model's symbols, and the character of the word that each stands for."""
+    """One way to say a word in a model's symbols, and the written character that each stands for (−1: none)."""
 
     symbols: tuple[int, ...]
     characters: tuple[int, ...]
@@ -96,26 +99,47 @@ def place(
 
 
 def spell(words: Sequence[str], language: str, vocabulary: Vocabulary) -> list[list[Spelling]]:
-    """The ways to spell each word; none for punctuation, and none at all where no letter of the text is known.
+    """The ways to spell each word as it may be said; none for punctuation.
 
-    Raises :class:`FailedToAlign` if most letters are unknown to the model.
+    None for any word where the model knows no letter of the text. Raises :class:`FailedToAlign` if it knows some,
+    but not most.
     """
-    letters = [character for word in words for character in word if character.isalpha()]
+    forms = spoken_forms(words, language)
+    letters = "".join(word for ways in forms if ways for word in ways[0].words if word != UNKNOWN)
     known = sum(bool(vocabulary.spell(letter, language)) for letter in letters)
     if known < _KNOWN * len(letters):
         raise FailedToAlign("the model does not know their letters")
-    return [_spellings(word, language, vocabulary) if known else [] for word in words]
+    return [
+        _spellings(word, ways, language, vocabulary) if known else []
+        for word, ways in zip(words, forms, strict=True)
+    ]
 
 
-def _spellings(word: str, language: str, vocabulary: Vocabulary) -> list[Spelling]:
-    """A run of characters that have no symbols is one wildcard."""
+def _spellings(word: str, forms: Sequence[Form], language: str, vocabulary: Vocabulary) -> list[Spelling]:
+    """A model that has symbols for digits is given them as they are written, too."""
+    said = [character for character in word if spoken_units(character)]
+    if any(map(str.isdigit, said)) and all(vocabulary.spell(character, language) for character in said):
+        forms = [Form((word,), tuple(range(len(word)))), *forms]
+    found = [_spelling(form, language, vocabulary) for form in forms]
+    return list(dict.fromkeys(spelling for spelling in found if spelling.symbols))
+
+
+def _spelling(form: Form, language: str, vocabulary: Vocabulary) -> Spelling:
+    """A form in symbols, marks between its words; a run of letters that have no symbols is one wildcard."""
     symbols: list[tuple[int, int]] = []
-    for place_in_word, character in enumerate(word):
-        codes = vocabulary.spell(character, language)
-        if not codes and spoken_units(character) and (not symbols or symbols[-1][0] != WILDCARD):
-            codes = [WILDCARD]
-        symbols += [(code, place_in_word) for code in codes]
-    return [Spelling(*map(tuple, zip(*symbols, strict=True)))] if symbols else []
+    places = iter(form.places)
+    for word in form.words:
+        mark = [] if vocabulary.separator is None or not symbols else [(vocabulary.separator, -1)]
+        own: list[tuple[int, int]] = []
+        for letter in word:
+            place = next(places)
+            codes = vocabulary.spell(letter, language)
+            said = letter == UNKNOWN or spoken_units(letter)
+            if not codes and said and (not own or own[-1][0] != WILDCARD):
+                codes = [WILDCARD]
+            own += [(code, place) for code in codes]
+        symbols += [*mark, *own] if own else []
+    return Spelling(*map(tuple, zip(*symbols, strict=True))) if symbols else Spelling((), ())
 
 
 def _separated(words: Sequence[str], spellings: Sequence[list[Spelling]]) -> list[bool]:
@@ -155,13 +179,16 @@ def _time(
     ]
     starts = [frames.start(unit.first) for unit in found.units]
     stops = [ends[unit.first] for unit in found.units]
-    spans = dict(zip(spelling.characters, zip(starts, stops, scores, strict=True), strict=True))
+    spans: dict[int, list[_Span]] = {}
+    for place, *span in zip(spelling.characters, starts, stops, scores, strict=True):
+        spans.setdefault(place, []).append(tuple(span))
+    spans.pop(-1, None)  # marks between spoken words
     return WordTime(
         start=starts[0],
         end=stops[-1],
-        score=_mean(scores),
+        score=_mean([score for place in spans.values() for _, _, score in place]),
         timing="ctc",
-        chars=tuple(_char(character, spans.get(i)) for i, character in enumerate(word)),
+        chars=tuple(_char(character, spans.get(i, ())) for i, character in enumerate(word)),
     )
 
 
@@ -170,8 +197,11 @@ def _mean(scores: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _char(character: str, span: tuple[float, float, float | None] | None) -> Char:
-    if span is None:
+def _char(character: str, spans: Sequence[_Span]) -> Char:
+    """A character with the time of all the letters that it is said with."""
+    if not spans:
         return Char(char=character)
-    start, end, score = span
-    return Char(char=character, start=start, end=end, score=None if score is None else round(score, 3))
+    score = _mean([score for _, _, score in spans])
+    return Char(
+        char=character, start=spans[0][0], end=spans[-1][1], score=None if score is None else round(score, 3)
+    )

@@ -130,7 +130,7 @@ def test_11_a_numeral_does_not_swallow_the_gap_between_its_neighbours():
     (segment,), warnings = aligned(Heard(said), 4, Segment(start=0.5, end=3.2, text="in 2014 we"))
     assert [word.word for word in segment.words] == ["in", "2014", "we"]
     check({word.word: (word.start, word.end) for word in segment.words}, said, tolerance=3 * FRAME_S)
-    assert [word.score is None for word in segment.words] == [False, True, False]
+    assert all(word.score is not None for word in segment.words)
     assert warnings == ()
 
 
