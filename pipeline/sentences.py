@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pipeline.align._words import is_unspaced, written_together
+from pipeline.spoken import spoken_language
 from schemas.transcript import Char, Segment, Word
 
 LONGEST_S = 20.0
@@ -35,7 +36,12 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-_TITLES = _set("mr mrs ms dr prof st rev gen sen rep hon mt vs messrs hr fr sra dra e.g i.e z.b d.h p.ex")
+_TITLES = _set(
+    "mr mrs ms dr prof st rev gen sen rep hon mt vs messrs hr fr sr sra srta dra mme mlle sig dott dhr mevr"
+    " e.g i.e z.b d.h p.ex"
+)
+_WORDS_TOO = _set("no sat sun mar min max gen rep hon col art mon wed fig co est me")  # and abbreviations
+_QUOTATIVES = ("と", "って")  # Japanese: the sentence goes on behind what was quoted
 _BEFORE_NUMBERS = _set("no nos nr núm n fig vol p pp ch sec art ca approx op")
 _DOTTED_ORDINALS = _set(
     "de da no nn fi et cs sk sl hr sr bs hu tr lv is pl"
@@ -153,6 +159,8 @@ def _gap(before: _Piece, after: _Piece) -> float:
 
 def _ends_sentence(word: str, following: str, gap: float, language: str) -> bool:
     """Whether a sentence ends with ``word``, ``gap`` seconds before the word ``following``."""
+    if not following.strip(_CLOSERS) or (word.endswith(("」", "』")) and following.startswith(_QUOTATIVES)):
+        return False
     bare = word.rstrip(_CLOSERS)
     if not bare.endswith(_ENDS) and not (language == "el" and bare.endswith((";", "\u037e"))):
         return False
@@ -167,6 +175,7 @@ def _ends_sentence(word: str, following: str, gap: float, language: str) -> bool
     in_doubt = (
         (len(stem) == 1 and stem.isalpha())
         or "." in stem
+        or (stem not in _WORDS_TOO and f"{stem}." in spoken_language(language).abbreviations)
         or (stem.isdigit() and language in _DOTTED_ORDINALS)
     )
     return gap >= _DOUBT_S if in_doubt else True

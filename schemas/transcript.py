@@ -22,7 +22,9 @@ class Word(Frozen):
     word: str
     start: float | None = Field(None, ge=0)
     end: float | None = Field(None, ge=0)
-    score: float | None = Field(None, ge=0, le=1, description="Confidence of the time, 0 to 1.")
+    score: float | None = Field(
+        None, ge=0, le=1, description="Confidence of the time, 0 to 1; 0 for an estimated one."
+    )
     speaker: str | None = None
     speaker_score: float | None = Field(None, ge=0, le=1, description="Confidence of the speaker, 0 to 1.")
     timing: Timing | None = Field(None, description="Where the times come from.")

@@ -226,7 +226,7 @@ def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
 def _timed(word: Word, time: WordTime | None) -> Word:
     if time is None:
         return word.model_copy(update={"start": None, "end": None, "score": None, "timing": None})
-    score = None if time.score is None else round(min(1.0, max(0.0, time.score)), _PLACES)
+    score = round(min(1.0, max(0.0, time.score or 0.0)), _PLACES)  # 0 where nothing speaks for the time
     return word.model_copy(
         update={
             "start": round(time.start, _PLACES),

@@ -12,5 +12,6 @@ per language in ``languages/``. Where a language lacks words for a numeral or a 
 from __future__ import annotations
 
 from pipeline.spoken._forms import MOST_FORMS, UNKNOWN, Form, spoken_forms
+from pipeline.spoken._language import language as spoken_language
 
-__all__ = ["MOST_FORMS", "UNKNOWN", "Form", "spoken_forms"]
+__all__ = ["MOST_FORMS", "UNKNOWN", "Form", "spoken_forms", "spoken_language"]

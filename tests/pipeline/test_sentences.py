@@ -58,6 +58,27 @@ def test_points_inside_a_sentence_do_not_end_it(text):
     assert texts(spoken(text)) == [text]
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "He works at Apple Inc. Magazine in the city."),
+        ("de", "Das war ca. Ende Mai oder evtl. Anfang Juni."),
+        ("fr", "Il a dit à tous : « Bonjour mes chers amis ! » puis il est parti."),
+        ("fr", "Nous avons vu Mme. Martin hier soir."),
+        ("es", "Ayer vino el Sr. García con la Sra. López."),
+    ],
+)
+def test_abbreviations_and_closing_marks_of_other_languages_do_not_end_a_sentence(language, text):
+    assert texts(spoken(text), language=language) == [text]
+
+
+def test_in_japanese_a_sentence_goes_on_behind_what_it_quotes():
+    words = ["「今日は、", "いい天気ですね。」", "と彼は", "静かに", "言いました。", "そうですか？"]
+    times = [Word(word=w, start=n * 1.2, end=n * 1.2 + 1.2) for n, w in enumerate(words)]
+    segment = Segment(start=0, end=7.2, text="".join(words), words=tuple(times))
+    assert texts(segment, language="ja")[0] == "".join(words[:5])
+
+
 def test_a_pause_decides_where_a_point_is_in_doubt():
     assert texts(spoken("It was in the U.S. Then we all left.", gaps={5: 0.4})) == [
         "It was in the U.S.",

@@ -135,7 +135,7 @@ def test_a_cut_that_fails_is_spread_evenly_and_said_to_be():
     found, warnings = run(Scripted(answer), recording(10), [said(1, 2, "good"), said(4, 5, "bad bad")])
     assert times(found[0]) == [(1.0, 1.2)]
     assert times(found[1]) == [(4.0, 4.5), (4.5, 5.0)]
-    assert [word.timing for word in found[1].words] == ["interpolated"] * 2
+    assert [(word.timing, word.score) for word in found[1].words] == [("interpolated", 0.0)] * 2
     assert [(w.code, w.count) for w in warnings] == [("words_interpolated", 1), ("words_interpolated", 2)]
     assert "no way" in warnings[0].message
 
