@@ -22,8 +22,6 @@ _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 WITHOUT_EFFECT = {
     "device_index": "the first device is used",
-    "best_of": "sampling keeps one candidate",
-    "condition_on_previous_text": "every chunk is decoded on its own",
     "fp16": "--compute_type sets the precision",
     "segment_resolution": "segments are sentences",
 }
@@ -127,7 +125,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     group.option("model_dir", "another folder for models", metavar="DIR")
     group.option("device", "where the models run", choices=_choices("device"))
     group.option("compute_type", "numbers in the model", choices=("default", *_choices("compute_type")))
-    group.option("batch_size", "chunks decoded at a time", type=int)
+    group.option(
+        "batch_size", "most chunks decoded at a time; without it, what suits device and model", type=int
+    )
     group.option("threads", "CPU threads, 0: the backend decides", type=int)
     group.flag("hf_token", "Hugging Face token for gated models; HF_TOKEN does the same", metavar="TOKEN")
     group.ignored("device_index", type=int)
@@ -176,6 +176,7 @@ def _add_speech(parser: argparse.ArgumentParser) -> None:
     group = _Group(parser, "speech to text")
     group.option("task", "translate: into English", choices=_choices("task"))
     group.option("language", "code or English name; without it, it is detected", type=_optional_text)
+    group.option("multilingual", "each chunk in its own language", action="store_true")
     group.option("initial_prompt", "text that comes before, for style and spelling", metavar="TEXT")
     group.option("vocabulary", "names and terms to expect, with commas", type=_terms, metavar="TERMS")
     group.flag("hotwords", "the same as --vocabulary", type=_terms, metavar="TERMS")
@@ -240,8 +241,9 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group.option("length_penalty", "of the beam search", type=float)
     group.option("suppress_tokens", "token ids with commas; -1: the usual set", type=_ids, metavar="IDS")
     group.option("suppress_numerals", "write numbers as words", action="store_true")
-    group.ignored("best_of", type=_optional_int)
-    group.ignored("condition_on_previous_text", type=_bool)
+    group.option("best_of", "samples above temperature 0, of which the likeliest counts", type=int)
+    group.option("condition_on_previous_text", "read each chunk with the text before it", type=_bool)
+    group.option("without_timestamps", "one segment per window of 30 s", action="store_true")
 
 
 class _Group:

@@ -58,12 +58,12 @@ class Speech:
 
 def find_speech(job: Job) -> list[Chunk]:
     """Voice activity detection: chunks of speech, none where nobody speaks."""
-    from pipeline.vad import pack
+    from pipeline.vad import pack, with_doubtful
 
     def work(vad: Any, _key: str) -> dict:
-        recording = job.source.recording()
-        regions = vad.speech_regions(recording, job.progress("vad"))
-        chunks = pack(regions, job.options.vad.chunk_size, recording)
+        recording, size = job.source.recording(), job.options.vad.chunk_size
+        regions, near = vad.speech_and_near(recording, job.progress("vad"))
+        chunks = with_doubtful(pack(regions, size, recording), near, size, recording)
         return {"chunks": [asdict(chunk) for chunk in chunks]}
 
     payload = _stage(job, "vad", job.plan.vad, work)
@@ -82,6 +82,8 @@ def transcribe(job: Job, chunks: Sequence[Chunk]) -> Speech:
     payload = _stage(job, "asr", job.plan.asr, work, chunks=[asdict(chunk) for chunk in chunks])
     doubtful = tuple(QualitySpan(**span) for span in payload.get("quality", ()))
     speech = Speech(_segments(payload), payload["language"], payload["probability"], doubtful)
+    if not speech.segments and all(chunk.doubtful for chunk in chunks):
+        job.warn("no_speech", "No speech was found in the recording.")
     if job.options.asr.language is None and (speech.probability or 0.0) < LANGUAGE_UNCERTAIN:
         job.warn(
             "language_uncertain",
@@ -194,7 +196,8 @@ def _language(job: Job, asr: Any, chunks: Sequence[Chunk]) -> dict:
     asked = job.options.asr.language
     if asked is not None:
         return {"language": asked, "probability": None}
-    probabilities = asr.detect_language(job.source.recording(), chunks)
+    spoken = [chunk for chunk in chunks if not chunk.doubtful] or chunks
+    probabilities = asr.detect_language(job.source.recording(), spoken)
     best = max(probabilities, key=probabilities.__getitem__)
     return {"language": best, "probability": round(min(1.0, probabilities[best]), 4)}
 
@@ -317,4 +320,6 @@ def _segments(payload: dict) -> tuple[Segment, ...]:
 
 
 def _chunk(chunk: dict) -> Chunk:
-    return Chunk(chunk["start"], chunk["end"], tuple(SpeechRegion(**r) for r in chunk["regions"]))
+    return Chunk(
+        chunk["start"], chunk["end"], tuple(SpeechRegion(**r) for r in chunk["regions"]), chunk["doubtful"]
+    )

@@ -57,8 +57,16 @@ class AsrOptions(Frozen):
     compute_type: ComputeType = "auto"
     language: str | None = Field(None, description="Code or English name; none detects it.")
     task: Task = "transcribe"
-    batch_size: int = Field(8, ge=1, le=256)
+    multilingual: bool = Field(
+        False, description="Each chunk in its own language; `language` is that of chunks that leave it open."
+    )
+    batch_size: int | None = Field(
+        None, ge=1, le=256, description="Most chunks decoded at a time; none: what suits device and model."
+    )
     beam_size: int = Field(5, ge=1, le=32)
+    best_of: int = Field(
+        5, ge=1, le=32, description="Samples of a temperature above 0; the likeliest counts."
+    )
     patience: float = Field(1.0, gt=0)
     length_penalty: float = Field(1.0, ge=0)
     temperature: float = Field(0.0, ge=0, le=1)
@@ -70,6 +78,12 @@ class AsrOptions(Frozen):
     no_speech_threshold: float | None = 0.6
     initial_prompt: str | None = Field(None, max_length=4000)
     vocabulary: tuple[str, ...] = Field((), max_length=200, description="Names and terms to expect.")
+    condition_on_previous_text: bool = Field(
+        False, description="Chunks are read with the text before them; loops can spread that way."
+    )
+    without_timestamps: bool = Field(
+        False, description="One segment per window: faster, and nothing shows where speech was skipped."
+    )
     suppress_tokens: tuple[int, ...] = (-1,)
     suppress_numerals: bool = False
     threads: int = Field(0, ge=0, description="CPU threads; 0 lets the backend decide.")

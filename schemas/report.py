@@ -54,6 +54,7 @@ WARNINGS: dict[str, str] = {
     "no_speech": "No speech was found.",
     "language_uncertain": "The language was detected with a low probability.",
     "hallucination_removed": "Text that the guards took for invented (loops, text over silence) was left out.",
+    "speech_missed": "Sounds that may be speech have no text.",
     "low_confidence": "Parts of the text were decoded with low confidence.",
     "words_interpolated": "Some words have estimated times.",
     "text_not_heard": "Words of the transcript were not heard in the recording.",

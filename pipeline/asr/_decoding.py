@@ -32,12 +32,18 @@ from schemas.transcript import Segment
 WINDOW_SAMPLES = round(WINDOW_S * SAMPLE_RATE)
 SECONDS_PER_TIMESTAMP = 0.02
 LANGUAGE_WINDOWS = 4
+SURE_OF_LANGUAGE = 0.5  # for a chunk to have another language than its recording
 MOST_TOKENS = 224  # that Whisper writes for a window: half of its context
 
 _LEFT_OUT_S = 1.0  # speech without text that is worth another window
 _SLACK_S = 0.3  # timestamps are that inexact
 _MARGIN_S = 0.2
 _TIMES_BACK = 2
+_MISSING_S = 2.0  # speech without text that is worth a warning
+# What the model says of a doubtful chunk counts above this average, and below this probability of no speech. On
+# noise, music and breaths just under a VAD's threshold Whisper base writes "you" at -1.0 to -1.7 and 0.57 to 0.91.
+_SURE_LOGPROB = -0.7
+_SURE_NO_SPEECH = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,16 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a window says. ``avg_logprob`` is per token; it is NaN where the model's numbers broke down."""
+    """What a window says. ``avg_logprob`` is per token; it is NaN where the model's numbers broke down.
+
+    ``language`` is the window's own, where it is not that of the recording.
+    """
 
     utterances: tuple[Utterance, ...]
     avg_logprob: float
     no_speech_prob: float
     temperature: float
+    language: str | None = None
 
     @cached_property
     def text(self) -> str:
@@ -185,11 +195,21 @@ class Schedule:
     def take(self, count: int) -> list[Window]:
         """At most ``count`` windows to decode next. None may mean that :meth:`put` has to make more."""
         while len(self._waiting) < count and (following := next(self._source, None)):
-            index, chunk = following
-            spans = windows(chunk, self.recording)
-            self._opened[index] = _Open(chunk, len(spans))
-            self._waiting += [Window(index, span) for span in spans]
+            self._waiting += self.open(*following)
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+
+    def open(self, index: int, chunk: Chunk) -> list[Window]:
+        """A chunk's windows."""
+        spans = windows(chunk, self.recording)
+        self._opened[index] = _Open(chunk, len(spans))
+        return [Window(index, span) for span in spans]
+
+    def before(self, window: Window) -> tuple[int, ...]:
+        """Text tokens that the window is read after."""
+        return ()
+
+    def heard(self, window: Window, tokens: Sequence[int]) -> None:
+        """The window's text tokens, as soon as they are there; none where they are not to be trusted."""
 
     def put(self, window: Window, decoded: Decoded) -> list[ChunkText]:
         """What a window says; returns its chunk where that is done now."""
@@ -236,6 +256,14 @@ def _take(owner: _Open, window: Window, decoded: Decoded, fallback: Fallback) ->
                 )
             )
         return []
+    if owner.chunk.doubtful and not _is_sure(decoded, fallback):
+        if decoded.text.strip():
+            owner.warnings.append(
+                Warning_(
+                    code="speech_missed", message="Sounds near to speech could not be read with confidence."
+                )
+            )
+        return []
     offset = window.span.start
     owner.segments += [_segment(utterance, decoded, offset) for utterance in decoded.utterances]
     if fallback.fails(decoded):
@@ -249,11 +277,18 @@ def _take(owner: _Open, window: Window, decoded: Decoded, fallback: Fallback) ->
     return _left_out(window, decoded)
 
 
+def _is_sure(decoded: Decoded, fallback: Fallback) -> bool:
+    """Text that can be believed where a VAD hears no speech."""
+    sure = decoded.avg_logprob >= _SURE_LOGPROB and decoded.no_speech_prob <= _SURE_NO_SPEECH
+    return sure and not fallback.fails(decoded)
+
+
 def _segment(utterance: Utterance, decoded: Decoded, offset: float) -> Segment:
     return Segment(
         start=round(offset + utterance.start, 3),
         end=round(offset + max(utterance.start, utterance.end), 3),
         text=utterance.text,
+        language=decoded.language,
         avg_logprob=round(decoded.avg_logprob, 4),
         compression_ratio=round(decoded.compression_ratio, 3),
         no_speech_prob=round(min(1.0, max(0.0, decoded.no_speech_prob)), 4),
@@ -266,7 +301,8 @@ def _left_out(window: Window, decoded: Decoded) -> list[Window]:
     if window.back >= _TIMES_BACK or not decoded.utterances:
         return []
     found = []
-    for start, end in _gaps(decoded.utterances, window.span):
+    said = [(window.span.start + u.start, window.span.start + u.end) for u in decoded.utterances]
+    for start, end in _gaps(said, window.span):
         regions = tuple(
             SpeechRegion(max(start, r.start), min(end, r.end))
             for r in window.span.regions
@@ -278,13 +314,13 @@ def _left_out(window: Window, decoded: Decoded) -> list[Window]:
     return found
 
 
-def _gaps(utterances: Sequence[Utterance], span: Chunk) -> Iterator[tuple[float, float]]:
-    """The stretches of the window between utterances, in seconds of the recording."""
+def _gaps(said: Iterable[tuple[float, float]], span: Chunk) -> Iterator[tuple[float, float]]:
+    """The stretches of a window or chunk between texts, all in seconds of the recording."""
     reached = span.start
-    for utterance in sorted(utterances, key=lambda u: u.start):
-        if span.start + utterance.start > reached:
-            yield reached, span.start + utterance.start
-        reached = max(reached, span.start + utterance.end)
+    for start, end in sorted(said):
+        if start > reached:
+            yield reached, start
+        reached = max(reached, end)
     if reached < span.end:
         yield reached, span.end
 
@@ -298,7 +334,24 @@ def _finished(index: int, done: _Open, options: AsrOptions) -> ChunkText:
     prompts = [text for text in (options.initial_prompt, ", ".join(options.vocabulary)) if text]
     ordered = sorted(done.segments, key=lambda segment: (segment.start, segment.end))
     segments, warnings = guarded(ordered, done.chunk, prompts=prompts)
-    return ChunkText(index, tuple(segments), (*done.warnings, *warnings))
+    warnings = [*done.warnings, *warnings]
+    return ChunkText(index, tuple(segments), (*warnings, *_missing(done.chunk, segments, warnings)))
+
+
+def _missing(chunk: Chunk, segments: Sequence[Segment], known: Sequence[Warning_]) -> list[Warning_]:
+    """A warning for speech of the VAD that has no text after all, where no other one says so."""
+    if known or chunk.doubtful:
+        return []
+    said = [(segment.start, segment.end) for segment in segments]
+    silent = [
+        (start, end)
+        for start, end in _gaps(said, chunk)
+        if _seconds(chunk.regions, start + _SLACK_S, end - _SLACK_S) >= _MISSING_S
+    ]
+    if not silent:
+        return []
+    message = "Stretches that sound like speech have no text, although they were decoded again."
+    return [Warning_(code="speech_missed", message=message, count=len(silent))]
 
 
 def utterances(

@@ -63,6 +63,15 @@ def checked_language(language: str, known: Iterable[str], options: AsrOptions) -
     return code
 
 
+def ignored(options: AsrOptions, names: Sequence[str], why: str) -> list[Warning_]:
+    """A warning for those of the named options that were changed, in a backend that does not have them."""
+    defaults = AsrOptions()
+    changed = [name for name in names if getattr(options, name) not in (getattr(defaults, name), 1)]
+    if not changed:
+        return []
+    return [Warning_(code="flag_ignored", message=f"{why}: {', '.join(changed)} had no effect.")]
+
+
 def with_warnings(texts: Iterable[ChunkText], warnings: Sequence[Warning_]) -> Iterator[ChunkText]:
     """The texts, the first one with these warnings of the whole run added."""
     for text in texts:

@@ -18,6 +18,7 @@ from pipeline import backends
 from pipeline.asr import ChunkText
 from pipeline.asr._decoding import (
     MOST_TOKENS,
+    SURE_OF_LANGUAGE,
     WINDOW_SAMPLES,
     Decoded,
     averaged,
@@ -25,7 +26,7 @@ from pipeline.asr._decoding import (
     transcribe_chunks,
     utterances,
 )
-from pipeline.asr._prompts import checked_language, numerals, prompt, with_warnings
+from pipeline.asr._prompts import checked_language, ignored, numerals, prompt, with_warnings
 from pipeline.recording import Recording
 from pipeline.vad import Chunk
 from schemas.errors import InvalidArgument
@@ -40,8 +41,9 @@ VERSION = 1
 MODEL_KIND = "whisper"
 MODEL_FORMATS = ("ctranslate2",)
 
-_BEST_OF = 5  # samples per window above temperature 0, of which the likeliest is kept; as in OpenAI's CLI
+_BATCH = 8
 _MOST_THREADS = 8
+_WITHOUT_EFFECT = ("condition_on_previous_text",)
 _CONTEXT = 448
 
 
@@ -101,7 +103,8 @@ class FasterWhisper:
         """Each chunk's text; see :class:`pipeline.asr.Asr`."""
         decoder = _Decoder(self.whisper, self.options, language)
         texts = transcribe_chunks(decoder, recording, chunks, self.options)
-        return with_warnings(texts, decoder.prompt.warnings)
+        lacking = ignored(self.options, _WITHOUT_EFFECT, "faster_whisper reads every chunk by itself")
+        return with_warnings(texts, (*decoder.prompt.warnings, *lacking))
 
 
 class _Decoder:
@@ -118,12 +121,15 @@ class _Decoder:
         code = checked_language(language, known, options)
         self.whisper = whisper
         self.options = options
-        self.batch_size = options.batch_size
+        self.batch_size = options.batch_size or _BATCH
         self.tokenizer = Tokenizer(
             whisper.hf_tokenizer, whisper.model.is_multilingual, task=options.task, language=code
         )
         self.prompt = prompt(self.tokenizer.encode, options)
-        self.start = whisper.get_prompt(self.tokenizer, list(self.prompt.tokens))
+        self.language = code
+        self.start = whisper.get_prompt(
+            self.tokenizer, list(self.prompt.tokens), without_timestamps=options.without_timestamps
+        )
         self.suppressed = self._suppressed()
 
     def _suppressed(self) -> list[int]:
@@ -140,10 +146,25 @@ class _Decoder:
         durations = tuple(
             len(waveform) / self.whisper.feature_extractor.sampling_rate for waveform in waveforms
         )
-        return _Encoded(mels, self.whisper.encode(mels), durations)
+        output = self.whisper.encode(mels)
+        return _Encoded(mels, output, durations, self._languages(output, len(durations)))
+
+    def _languages(self, output: Any, rows: int) -> list[str]:
+        """Each window's language."""
+        if not self.options.multilingual or not self.whisper.model.is_multilingual:
+            return [self.language] * rows
+        likeliest = (row[0] for row in self.whisper.model.detect_language(output))
+        return [token[2:-2] if p >= SURE_OF_LANGUAGE else self.language for token, p in likeliest]
+
+    def _start(self, language: str) -> list[int]:
+        """The prompt with a window's language in it."""
+        if language == self.language:
+            return self.start
+        own, other = (self.tokenizer.tokenizer.token_to_id(f"<|{c}|>") for c in (self.language, language))
+        return [other if token == own else token for token in self.start]
 
     def decode(self, encoded: _Encoded, rows: Sequence[int], temperature: float, seed: int) -> list[Decoded]:
-        """Beam search at temperature 0, else the likeliest of five samples."""
+        """Beam search at temperature 0, else the likeliest of ``best_of`` samples."""
         import ctranslate2
 
         ctranslate2.set_random_seed(seed)
@@ -151,7 +172,7 @@ class _Decoder:
         features = encoded.output if whole else self.whisper.encode(encoded.mels[list(rows)])
         results = self.whisper.model.generate(
             features,
-            [self.start] * len(rows),
+            [self._start(encoded.languages[row]) for row in rows],
             length_penalty=self.options.length_penalty,
             max_length=_CONTEXT,
             return_scores=True,
@@ -160,7 +181,7 @@ class _Decoder:
             **self._search(temperature),
         )
         return [
-            self._decoded(result, encoded.durations[row], temperature)
+            self._decoded(result, encoded.durations[row], temperature, encoded.languages[row])
             for row, result in zip(rows, results, strict=True)
         ]
 
@@ -168,13 +189,13 @@ class _Decoder:
         if temperature > 0:
             return {
                 "beam_size": 1,
-                "num_hypotheses": _BEST_OF,
+                "num_hypotheses": self.options.best_of,
                 "sampling_topk": 0,
                 "sampling_temperature": temperature,
             }
         return {"beam_size": self.options.beam_size, "patience": self.options.patience}
 
-    def _decoded(self, result: Any, duration: float, temperature: float) -> Decoded:
+    def _decoded(self, result: Any, duration: float, temperature: float, language: str) -> Decoded:
         tokens = result.sequences_ids[0]
         total = result.scores[0] * len(tokens) ** self.options.length_penalty
         said = utterances(
@@ -185,7 +206,8 @@ class _Decoder:
             duration=duration,
             decode=self.tokenizer.decode,
         )
-        return Decoded(said, total / (len(tokens) + 1), result.no_speech_prob, temperature)
+        other = None if language == self.language or self.options.task == "translate" else language
+        return Decoded(said, total / (len(tokens) + 1), result.no_speech_prob, temperature, other)
 
 
 @dataclass(frozen=True)
@@ -193,6 +215,7 @@ class _Encoded:
     mels: np.ndarray  # (rows, n_mels, frames)
     output: Any
     durations: tuple[float, ...]
+    languages: list[str]
 
 
 def log_mels(whisper: Any, waveforms: Sequence[np.ndarray]) -> np.ndarray:

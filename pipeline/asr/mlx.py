@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import backends, mlx_runtime
 from pipeline.asr import ChunkText
-from pipeline.asr._decoding import Decoded, Schedule, averaged, spread, utterances
+from pipeline.asr._context import Stretches
+from pipeline.asr._decoding import SURE_OF_LANGUAGE, Decoded, Schedule, averaged, spread, utterances
 from pipeline.asr._decoding import Window as Span
-from pipeline.asr._prompts import checked_language, prompt, with_warnings
+from pipeline.asr._prompts import PROMPT_TOKENS, checked_language, prompt, with_warnings
 from pipeline.recording import SAMPLE_RATE, Recording
 from pipeline.vad import Chunk
 from schemas.errors import InvalidArgument
@@ -42,6 +43,7 @@ MODEL_FORMATS = ("mlx", "transformers")
 _QUANTIZED_BITS = {"int8": 8, "int4": 4}
 _MOST_LANES = 8
 _ENCODED_AT_ONCE = 8  # windows, on a GPU
+_BATCH = {"cpu": 16, "metal": 32, "cuda": 32}  # where memory allows; beyond that a step costs what it brings
 
 
 def load(choice: Choice, options: Options) -> MlxWhisperBatched:
@@ -53,7 +55,10 @@ def load(choice: Choice, options: Options) -> MlxWhisperBatched:
     precision = _precision(choice)
     files = backends.weights("asr", choice, options)[0]
     mlx_runtime.use_device(choice.device)
+    from pipeline.whisper_mlx.memory import bound_cache
     from pipeline.whisper_mlx.model import Model
+
+    bound_cache(choice.device)
 
     folder = _folder(files, choice.compute_type)
     model = Model.load(folder, choice.device, precision)
@@ -123,7 +128,7 @@ class MlxWhisperBatched:
         engine = self._engine(lanes)
         said_before = prompt(engine.tokens.tokenizer.encode, self.options)
         task = self._task(engine, language, said_before.tokens)
-        texts = self._texts(engine, task, _Windows(self, recording, chunks, engine))
+        texts = self._texts(engine, task, _Windows(self, recording, chunks, engine, task))
         return with_warnings(texts, said_before.warnings)
 
     def _texts(self, engine: Engine, task: Task, windows: _Windows) -> Iterator[ChunkText]:
@@ -144,8 +149,12 @@ class MlxWhisperBatched:
         return Task(
             language=code,
             fallback=Fallback.of(asked),
+            sure_of_language=SURE_OF_LANGUAGE if asked.multilingual else None,
+            in_order=asked.condition_on_previous_text,
             task=asked.task,
+            timestamps=not asked.without_timestamps,
             beam_size=asked.beam_size,
+            best_of=asked.best_of,
             patience=asked.patience,
             length_penalty=asked.length_penalty,
             suppressed=tuple(engine.tokens.suppressed(asked.suppress_tokens, asked.suppress_numerals)),
@@ -156,9 +165,9 @@ class MlxWhisperBatched:
         from pipeline.whisper_mlx.engine import Engine
         from pipeline.whisper_mlx.memory import slots_that_fit
 
-        slots = min(
-            self.options.batch_size, slots_that_fit(self.whisper, self.device, self.options.beam_size)
-        )
+        width = max(self.options.beam_size, self.options.best_of)
+        fitting = slots_that_fit(self.whisper, self.device, width)
+        slots = min(self.options.batch_size or _BATCH[self.device], fitting)
         at_once = 1 if self.device == "cpu" else min(slots, _ENCODED_AT_ONCE)
         return Engine(self.whisper, slots, min(lanes, slots), at_once)
 
@@ -182,11 +191,18 @@ class _Windows:
         recording: Recording,
         chunks: Sequence[tuple[int, Chunk]],
         engine: Engine,
+        task: Task,
     ) -> None:
         self.asr = asr
         self.recording = recording
         self.tokens = engine.tokens
-        self.schedule = Schedule(recording, chunks, asr.options)
+        self.task = task
+        self.room = PROMPT_TOKENS - len(task.before)
+        self.schedule = (
+            Stretches(recording, chunks, asr.options, engine.slots)
+            if task.in_order
+            else Schedule(recording, chunks, asr.options)
+        )
         self.lock = threading.Lock()
         self.keys = count()
         self.spans: dict[int, Span] = {}
@@ -202,12 +218,18 @@ class _Windows:
             span = self.spans.pop(said.key)
             return self.schedule.put(span, self._decoded(said, span.span.end - span.span.start))
 
+    def heard(self, key: int, tokens: Sequence[int]) -> None:
+        """See :class:`pipeline.whisper_mlx.windows.WindowSource`."""
+        with self.lock:
+            self.schedule.heard(self.spans[key], [t for t in tokens if t < self.tokens.eot])
+
     def _window(self, span: Span) -> Window:
         from pipeline.whisper_mlx.windows import Window
 
         key = next(self.keys)
         self.spans[key] = span
-        return Window(key, lambda: self.asr._log_mel(self.recording, span.span))
+        before = self.schedule.before(span)[-self.room :] if self.room > 0 else ()
+        return Window(key, lambda: self.asr._log_mel(self.recording, span.span), before)
 
     def _decoded(self, said: WindowText, duration: float) -> Decoded:
         parts = utterances(
@@ -217,7 +239,10 @@ class _Windows:
             duration=duration,
             decode=self.tokens.decode,
         )
-        return Decoded(parts, said.avg_logprob, said.no_speech_prob, said.temperature)
+        other = (
+            None if said.language == self.task.language or self.task.task == "translate" else said.language
+        )
+        return Decoded(parts, said.avg_logprob, said.no_speech_prob, said.temperature, other)
 
 
 @contextmanager

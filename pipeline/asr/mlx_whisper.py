@@ -26,12 +26,11 @@ from pipeline.asr._decoding import (
     utterances,
 )
 from pipeline.asr._languages import LANGUAGES
-from pipeline.asr._prompts import checked_language, numerals, prompt, with_warnings
+from pipeline.asr._prompts import checked_language, ignored, numerals, prompt, with_warnings
 from pipeline.recording import SAMPLE_RATE, Recording
 from pipeline.vad import Chunk
 from schemas.errors import InvalidArgument
 from schemas.options import AsrOptions, Options
-from schemas.report import Warning_
 
 if TYPE_CHECKING:
     from pipeline.plan import Choice
@@ -42,9 +41,11 @@ VERSION = 1
 MODEL_KIND = "whisper"
 MODEL_FORMATS = ("mlx",)
 
-_BEST_OF = 5
 _MAX_INITIAL_TIMESTAMP = 50  # steps of 20 ms
-_WITHOUT_EFFECT = ("beam_size", "patience", "length_penalty", "threads")
+_WITHOUT_EFFECT = (
+    *("beam_size", "patience", "length_penalty", "threads"),
+    *("batch_size", "multilingual", "condition_on_previous_text"),
+)
 
 
 def load(choice: Choice, options: Options) -> MlxWhisper:
@@ -115,7 +116,8 @@ class MlxWhisper:
         self.thread.check()
         decoder = _Decoder(self, language)
         texts = transcribe_chunks(decoder, recording, chunks, self.options)
-        return with_warnings(texts, (*decoder.prompt.warnings, *_ignored(self.options)))
+        lacking = ignored(self.options, _WITHOUT_EFFECT, "mlx_whisper decodes greedily, one window at a time")
+        return with_warnings(texts, (*decoder.prompt.warnings, *lacking))
 
     def features(self, waveform: np.ndarray) -> Any:
         """The encoder's output (1, 1500, d) for a waveform of at most 30 s, padded with silence."""
@@ -128,16 +130,6 @@ class MlxWhisper:
         features = self.whisper.encoder(log_mel[None].astype(self.dtype))
         mx.eval(features)
         return features
-
-
-def _ignored(options: AsrOptions) -> list[Warning_]:
-    """A warning for options that were changed and that mlx-whisper does not have."""
-    defaults = AsrOptions()
-    changed = [n for n in _WITHOUT_EFFECT if getattr(options, n) not in (getattr(defaults, n), 1)]
-    if not changed:
-        return []
-    message = f"mlx_whisper decodes greedily, one window at a time: {', '.join(changed)} had no effect."
-    return [Warning_(code="flag_ignored", message=message)]
 
 
 class _Decoder:
@@ -154,6 +146,7 @@ class _Decoder:
         known = list(LANGUAGES)[: whisper.num_languages] if whisper.is_multilingual else ["en"]
         code = checked_language(language, known, options)
         self.asr = asr
+        self.best_of = options.best_of
         self.tokenizer = get_tokenizer(
             whisper.is_multilingual, num_languages=whisper.num_languages, language=code, task=options.task
         )
@@ -166,6 +159,7 @@ class _Decoder:
             language=code,
             prompt=list(self.prompt.tokens),
             sample_len=MOST_TOKENS,
+            without_timestamps=options.without_timestamps,
             suppress_tokens=suppressed
             or [self.tokenizer.sot],  # an empty list would allow all special tokens
             fp16=asr.dtype == mx.float16,
@@ -177,11 +171,11 @@ class _Decoder:
         return _Encoded([self.asr.features(waveform) for waveform in waveforms], durations)
 
     def decode(self, encoded: _Encoded, rows: Sequence[int], temperature: float, seed: int) -> list[Decoded]:
-        """Greedy at temperature 0, else the likeliest of five samples."""
+        """Greedy at temperature 0, else the likeliest of ``best_of`` samples."""
         import mlx.core as mx
 
         mx.random.seed(seed)
-        best_of = _BEST_OF if temperature > 0 else None
+        best_of = self.best_of if temperature > 0 else None
         options = replace(self.options, temperature=temperature, best_of=best_of)
         return [self._row(encoded.features[row], options, encoded.durations[row]) for row in rows]
 

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pipeline.recording import Recording
+from pipeline.vad._coverage import with_doubtful
 from pipeline.vad._pack import WINDOW_S, pack, windows
 from pipeline.vad._regions import Chunk, SpeechRegion
 
-__all__ = ["WINDOW_S", "Chunk", "SpeechRegion", "Vad", "pack", "windows"]
+__all__ = ["WINDOW_S", "Chunk", "SpeechRegion", "Vad", "pack", "windows", "with_doubtful"]
 
 
 class Vad(Protocol):
@@ -25,4 +26,10 @@ class Vad(Protocol):
 
     def speech_regions(self, recording: Recording, progress: Callable[[float], None]) -> list[SpeechRegion]:
         """Regions in order, without overlap. ``progress`` takes a fraction and may raise to cancel."""
+        ...
+
+    def speech_and_near(
+        self, recording: Recording, progress: Callable[[float], None]
+    ) -> tuple[list[SpeechRegion], list[SpeechRegion]]:
+        """:meth:`speech_regions`, and regions of all that is speech or near it."""
         ...

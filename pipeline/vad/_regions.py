@@ -24,6 +24,7 @@ class Chunk:
     start: float
     end: float
     regions: tuple[SpeechRegion, ...] = ()
+    doubtful: bool = False  # not speech by the thresholds asked for, but near it
 
 
 def active_frames(probability: np.ndarray, onset: float, offset: float) -> np.ndarray:

@@ -60,6 +60,12 @@ class Energy:
             shortest_s=_SHORTEST_S,
         )
 
+    def speech_and_near(
+        self, recording: Recording, progress: Callable[[float], None]
+    ) -> tuple[list[SpeechRegion], list[SpeechRegion]]:
+        """Speech regions, and no others: a level says nothing about what is near to speech."""
+        return self.speech_regions(recording, progress), []
+
     def heights(self, recording: Recording, progress: Callable[[float], None]) -> np.ndarray:
         """How loud (frames,) each 20 ms is, from 0, as the quiet around, to 1, as the loud."""
         from scipy.ndimage import maximum_filter1d, percentile_filter, uniform_filter1d

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.recording import SAMPLE_RATE, Recording
+from pipeline.vad._coverage import doubtful_regions
 from pipeline.vad._level import gain_for
 from pipeline.vad._regions import SpeechRegion, active_frames, to_regions
 from schemas.options import Options, VadOptions
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 REQUIRES = ("faster_whisper", "onnxruntime")
 DEVICES = ("cpu",)
-VERSION = 1
+VERSION = 2
 MODEL_KIND = "vad"
 MODEL_FORMATS = ("onnx",)
 
@@ -55,9 +56,17 @@ class Silero:
 
     def speech_regions(self, recording: Recording, progress: Callable[[float], None]) -> list[SpeechRegion]:
         """Regions in order, without overlap. ``progress`` takes a fraction and may raise to cancel."""
+        return self.speech_and_near(recording, progress)[0]
+
+    def speech_and_near(
+        self, recording: Recording, progress: Callable[[float], None]
+    ) -> tuple[list[SpeechRegion], list[SpeechRegion]]:
+        """Speech regions, and regions of all that is speech or near it."""
         probability = self.probabilities(recording, progress)
-        active = active_frames(probability, self._options.vad_onset, self._options.vad_offset)
-        return to_regions(active, FRAME_SAMPLES / SAMPLE_RATE, recording.duration_s, pad_s=_PAD_S)
+        thresholds = self._options.vad_onset, self._options.vad_offset
+        active = active_frames(probability, *thresholds)
+        times = FRAME_SAMPLES / SAMPLE_RATE, recording.duration_s
+        return to_regions(active, *times, pad_s=_PAD_S), doubtful_regions(probability, *thresholds, *times)
 
     def probabilities(self, recording: Recording, progress: Callable[[float], None]) -> np.ndarray:
         """Speech probability (frames,) of each 32 ms; the last frame is filled up with zeros."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.whisper_mlx.batch import Batch, Job, Row
 from pipeline.whisper_mlx.decoding import Beam, Greedy, Hypothesis, Sample, Strategy
+from pipeline.whisper_mlx.kv_cache import WindowCross
 from pipeline.whisper_mlx.language import language_probabilities
 from pipeline.whisper_mlx.timestamp_rules import Rules
 from pipeline.whisper_mlx.windows import SharedSource, Task, Window, WindowText
@@ -35,7 +36,8 @@ class Lane:
         self.rules = Rules(engine.tokens, engine.model.kernels, task.suppressed, timestamps=task.timestamps)
         self.ahead: Future[Loaded] | None = None
         # a GPU must not wait for spectrograms; on a CPU all cores are busy as it is
-        self.loader = ThreadPoolExecutor(1) if engine.encode_batch > 1 else None
+        ahead = engine.encode_batch > 1 and not task.in_order
+        self.loader = ThreadPoolExecutor(1) if ahead else None
 
     def run(self) -> Iterator[WindowText]:
         """Every window that is to be had; those that fail go through the hotter temperatures last."""
@@ -45,7 +47,9 @@ class Lane:
             strategy = self._search() if first == 0 else self._sampling([first])
             for row in self._batch(strategy).run(self):
                 said = self._text(row, first, row.track.best())
-                if hotter and self.task.fallback.fails(said):
+                fails = self.task.fallback.fails(said)
+                self.shared.heard(said.key, () if fails else said.tokens)
+                if hotter and fails:
                     failed.append((row.job, [said]))
                 else:
                     yield said
@@ -85,16 +89,23 @@ class Lane:
     def _jobs(self, windows: list[Window], log_mels: list[np.ndarray]) -> list[Job]:
         task, tokens = self.task, self.engine.tokens
         crosses = self.engine.encode(log_mels)
-        languages = [task.language] * len(windows)
-        if task.language is None:
-            found = language_probabilities(self.engine.model, tokens, crosses)
-            languages = [max(p, key=p.__getitem__) for p in found]
         jobs = []
-        for window, cross, language in zip(windows, crosses, languages, strict=True):
+        for window, cross, language in zip(windows, crosses, self._languages(crosses), strict=True):
             self.languages[window.key] = language
-            prompt = tokens.prompt(language, task.task, task.timestamps, task.before)
+            prompt = tokens.prompt(language, task.task, task.timestamps, (*task.before, *window.before))
             jobs.append(Job(window.key, prompt, cross))
         return jobs
+
+    def _languages(self, crosses: list[WindowCross]) -> list[str]:
+        """Each window's language."""
+        sure, languages = self.task.sure_of_language, [self.task.language] * len(crosses)
+        if sure is None:
+            return languages
+        for i, found in enumerate(language_probabilities(self.engine.model, self.engine.tokens, crosses)):
+            likeliest = max(found, key=found.__getitem__)
+            if found[likeliest] >= sure:
+                languages[i] = likeliest
+        return languages
 
     def _batch(self, strategy: Strategy) -> Batch:
         return Batch(self.engine.model, self.rules, strategy, self.slots, self.engine.tokens.no_speech)

@@ -15,10 +15,14 @@ from pipeline.asr._decoding import compression_ratio
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of at most 30 s; ``log_mel`` computes its (frames, n_mels). ``key`` is its own in a run."""
+    """A stretch of at most 30 s; ``log_mel`` computes its (frames, n_mels). ``key`` is its own in a run.
+
+    ``before``: text tokens that it is read after, behind those of the task.
+    """
 
     key: int
     log_mel: Callable[[], np.ndarray]
+    before: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class WindowSource(Protocol):
         """At most ``count`` windows."""
         ...
 
+    def heard(self, key: int, tokens: Sequence[int]) -> None:
+        """A window's tokens as soon as they are there, on the lane's thread; none where they failed."""
+        ...
+
 
 class Fallback(Protocol):
     """When a window is decoded again; see :class:`pipeline.asr._decoding.Fallback`."""
@@ -63,10 +71,16 @@ class Fallback(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """How windows are decoded. ``language`` none: each window in its own. ``before``: text tokens of a prompt."""
+    """How windows are decoded. ``before``: text tokens of a prompt.
 
-    language: str | None
+    With ``sure_of_language`` a window is decoded in its own language where that is at least so probable.
+    ``in_order``: which windows there are next hangs on what the last ones say.
+    """
+
+    language: str
     fallback: Fallback
+    sure_of_language: float | None = None
+    in_order: bool = False
     task: str = "transcribe"
     timestamps: bool = True
     beam_size: int = 1
@@ -96,6 +110,11 @@ class SharedSource:
             taken += self._source.take(count - len(taken))
             self._out.update((window.key, window) for window in taken)
             return taken
+
+    def heard(self, key: int, tokens: Sequence[int]) -> None:
+        """See :class:`WindowSource`."""
+        with self._lock:
+            self._source.heard(key, tokens)
 
     def done(self, key: int) -> None:
         """A window's text was handed out."""

@@ -135,6 +135,37 @@ def test_spanish_is_written_in_spanish_and_translated_on_demand(backend, loaded,
     assert "septiembre" not in english_words
 
 
+@pytest.mark.parametrize("backend", ["mlx", "faster_whisper"])
+def test_each_chunk_can_have_its_own_language(backend, loaded, english, spanish):
+    (recording, chunks), (other, others) = english, spanish
+    samples = np.concatenate((recording.read(0, recording.samples), other.read(0, other.samples)))
+    offset = recording.duration_s
+    moved = Chunk(others[0].start + offset, others[0].end + offset)
+    mixed = [chunks[0], moved, chunks[1]]
+    asr = loaded(backend, multilingual=True, beam_size=1)
+    texts = transcribed(asr, Recording.from_array(samples), mixed, "en")
+    assert {s.language for s in texts[1].segments} == {"es"}
+    assert {s.language for i in (0, 2) for s in texts[i].segments} == {None}
+    assert errors(SPANISH, " ".join(s.text for s in texts[1].segments), "es") <= 0.2
+    assert "server" in text_of({0: texts[0]})
+
+
+@pytest.mark.parametrize("backend", WHISPER)
+def test_without_timestamps_a_window_is_one_segment(backend, loaded, english):
+    texts = transcribed(loaded(backend, without_timestamps=True, beam_size=1), *english, "en")
+    assert {i: len(t.segments) for i, t in texts.items()} == {0: 1, 1: 1}
+    assert errors(ENGLISH, text_of(texts), "en") <= 0.1
+
+
+@pytest.mark.parametrize("backend", WHISPER)
+def test_context_is_carried_or_a_warning_says_that_it_is_not(backend, loaded, english):
+    asr = loaded(backend, condition_on_previous_text=True, beam_size=1, batch_size=1)
+    texts = transcribed(asr, *english, "en")
+    assert errors(ENGLISH, text_of(texts), "en") <= 0.1
+    warned = [w.message for t in texts.values() for w in t.warnings]
+    assert any("condition_on_previous_text" in message for message in warned) == (backend != "mlx")
+
+
 @pytest.mark.parametrize("backend", WHISPER)
 def test_numerals_are_written_as_words_on_demand(backend, loaded):
     from pipeline.audio import load_waveform

@@ -195,6 +195,28 @@ def test_going_back_ends():
     assert len(texts[0].segments) == 3
 
 
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        (decoded("clearly said", -0.3, 0.1), True),
+        (decoded("you", -1.1, 0.3), False),
+        (decoded("thanks", -0.5, 0.8), False),
+        (decoded(LOOP, -0.1, 0.1), False),
+    ],
+)
+def test_what_is_said_of_a_doubtful_chunk_counts_only_where_it_is_sure(answer, kept):
+    doubtful = Chunk(0.0, 2.0, (SpeechRegion(0.2, 1.8),), doubtful=True)
+    texts = run(Scripted(lambda w, t: answer), ramp(2), [doubtful])
+    assert bool(texts[0].segments) is kept
+    assert [w.code for w in texts[0].warnings] == ([] if kept else ["speech_missed"])
+
+
+def test_speech_that_stays_without_text_is_a_warning():
+    texts = run(Scripted(lambda w, t: decoded("")), ramp(30), [chunk(0, 30), Chunk(0, 2, (), doubtful=True)])
+    assert [(w.code, w.count) for w in texts[0].warnings] == [("speech_missed", 1)]
+    assert texts[1].warnings == ()
+
+
 def test_nothing_heard_is_no_reason_to_go_back():
     decoder = Scripted(lambda w, t: decoded(""))
     assert run(decoder, ramp(30), [chunk(0, 30)])[0].segments == ()

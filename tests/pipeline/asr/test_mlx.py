@@ -53,6 +53,9 @@ def test_lanes_and_batches_say_token_for_token_what_one_window_says(loaded, engl
             taken, self.waiting = self.waiting[:count], self.waiting[count:]
             return taken
 
+        def heard(self, key: int, tokens) -> None:
+            pass
+
     task = Task("en", Fallback((0.0,), None, None, None))
     said = [
         {text.key: text.tokens for text in Engine(asr.whisper, slots, lanes).run(Source(), task)}
@@ -115,6 +118,24 @@ def test_a_vocabulary_is_followed(loaded, english) -> None:
     told = text_of(transcribed(loaded("mlx", beam_size=1, vocabulary=("SERVER",)), recording, chunks[:1]))
     assert "SERVER" not in plain
     assert plain.lower().split()[:4] == told.lower().split()[:4]
+
+
+def test_the_text_before_a_chunk_reaches_the_model(loaded, english, monkeypatch) -> None:
+    from pipeline.whisper_mlx.tokens import Tokens
+
+    told, prompt = [], Tokens.prompt
+
+    def watched(self, language, task, timestamps, before=()):
+        told.append(self.decode(list(before)))
+        return prompt(self, language, task, timestamps, before)
+
+    monkeypatch.setattr(Tokens, "prompt", watched)
+    options = {"beam_size": 1, "batch_size": 1, "vocabulary": ("server",)}
+    asr = loaded("mlx", condition_on_previous_text=True, **options)
+    texts = transcribed(asr, *english)
+    first = " ".join(s.text for s in texts[0].segments)
+    assert told[0].split() == ["server"]
+    assert told[1].split() == ["server", *first.split()]
 
 
 def test_numerals_can_be_suppressed(loaded, english) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -196,7 +198,7 @@ def test_a_run_that_is_given_up_ends_its_lanes(model) -> None:
 
 
 def test_each_window_in_its_own_language(model) -> None:
-    said = decoded(Engine(model, 3), language=None)
+    said = decoded(Engine(model, 3), sure_of_language=0.0)
     engine = Engine(model, 1)
     expected = language_probabilities(model, engine.tokens, engine.encode(log_mels(WINDOWS)))
     assert {k: text.language for k, text in said.items()} == {
@@ -210,6 +212,44 @@ def test_a_prompt_changes_the_text_and_its_length_does_not_matter(model) -> None
     prompted = decoded(Engine(model, 3), before=tuple(range(300, 320)))
     assert tokens(prompted) != without
     assert tokens(decoded(Engine(model, 1), before=tuple(range(300, 320)))) == tokens(prompted)
+
+
+class InOrder(Windows):
+    """Two runs of windows, each read after the one before it."""
+
+    def __init__(self, mels) -> None:
+        super().__init__(mels)
+        self.runs = [self.waiting[:3], self.waiting[3:]]
+        self.waiting = [run.pop(0) for run in self.runs]
+        self.told: dict[int, tuple[int, ...]] = {}
+
+    def heard(self, key: int, tokens) -> None:
+        run = self.runs[key // 3]
+        if run:
+            self.told[run[0].key] = before = tuple(t for t in tokens if t < EOT)
+            self.waiting.append(dataclasses.replace(run.pop(0), before=before))
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_windows_in_order_are_read_after_the_text_before_them(model, lanes: int) -> None:
+    mels = log_mels(6)
+    source = InOrder(mels)
+    task = Task("en", Judge(), in_order=True)
+    said = {t.key: t for t in Engine(model, 4, lanes, encode_batch=2).run(source, task)}
+    assert sorted(said) == list(range(6))
+    assert sorted(source.told) == [1, 2, 4, 5]
+    for key, before in source.told.items():
+        assert before == tuple(t for t in said[key - 1].tokens if t < EOT)
+        alone = decoded(Engine(model, 1), [mels[key]], before=before)
+        assert alone[0].tokens == said[key].tokens
+
+
+def test_a_window_that_fails_hands_nothing_on(model) -> None:
+    source = InOrder(log_mels(6))
+    judge = Judge((0.0, 1.0), fails=lambda said: said.key == 0 and said.temperature == 0)
+    list(Engine(model, 4).run(source, Task("en", judge, in_order=True, best_of=1)))
+    assert source.told[1] == ()
+    assert source.told[2]
 
 
 def test_suppressed_tokens_are_never_sampled(model) -> None:

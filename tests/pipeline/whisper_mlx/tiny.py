@@ -92,6 +92,9 @@ class Windows:
         taken, self.waiting = self.waiting[:count], self.waiting[count:]
         return taken
 
+    def heard(self, key: int, tokens: Sequence[int]) -> None:
+        pass
+
 
 class Judge:
     """A fallback whose verdict is a function of what was said."""
