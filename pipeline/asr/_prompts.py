@@ -66,7 +66,10 @@ def checked_language(language: str, known: Iterable[str], options: AsrOptions) -
 def ignored(options: AsrOptions, names: Sequence[str], why: str) -> list[Warning_]:
     """A warning for those of the named options that were changed, in a backend that does not have them."""
     defaults = AsrOptions()
-    changed = [name for name in names if getattr(options, name) not in (getattr(defaults, name), 1)]
+    asked = {name: getattr(options, name) for name in names}
+    changed = [
+        n for n, value in asked.items() if value != getattr(defaults, n) and (value is True or value != 1)
+    ]
     if not changed:
         return []
     return [Warning_(code="flag_ignored", message=f"{why}: {', '.join(changed)} had no effect.")]
