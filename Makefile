@@ -1,7 +1,7 @@
 # `make demo` and `make test` each work alone on a fresh machine with Python 3.11 to 3.13, pip and make.
 # Everything goes into .venv; models go into the user's cache folder (WHISPERX_MLX_CACHE names another one).
 
-.PHONY: help demo test lint bench-asr setup setup-dev weights cuda12 cuda13 requirements schemas clean
+.PHONY: help demo test lint bench-asr setup setup-dev weights bundle cuda12 cuda13 requirements schemas clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,6 +19,7 @@ help:
 	@echo "make lint   check style and schemas"
 	@echo "make setup  install everything that it takes to run, with starter models"
 	@echo "make cuda13 MLX for an NVIDIA GPU with a CUDA 13 driver (cuda12: with an older one)"
+	@echo "make bundle the server as a bundle for Claude Desktop, dist/whisperx-mlx-mcp.mcpb"
 	@echo "make clean  remove .venv and what was made here (models stay in the user's cache folder)"
 
 demo: setup
@@ -88,6 +89,9 @@ requirements: $(VENV)/.build
 
 schemas: $(VENV)/.installed
 	$(BIN)/python -m schemas.generate
+
+bundle: setup
+	@$(BIN)/python packaging/bundle.py dist/whisperx-mlx-mcp.mcpb
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -1,4 +1,4 @@
-"""``whisperx-mlx-mcp``, or ``python -m mcp_server``: serves MCP over stdin and stdout."""
+"""``whisperx-mlx-mcp``, or ``python -m mcp_server``: serves MCP over stdin and stdout; and its few commands."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from schemas.errors import InvalidArgument
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Until stdin closes, or SIGTERM or SIGINT comes; the worker process ends with the server."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and argv[0] in _COMMANDS:
+        from mcp_server.commands import COMMANDS
+
+        sys.exit(COMMANDS[argv[0]](argv[1:]))
     parser = _parser()
     given = parser.parse_args(argv)
     if given.version:
@@ -41,11 +46,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     serve(settings)
 
 
+_COMMANDS = ("config", "models", "doctor")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="whisperx-mlx-mcp",
         description="Transcribes recordings on this computer for MCP clients. Speaks MCP over stdin and stdout; "
         "a client starts it.",
+        epilog="whisperx-mlx-mcp config CLIENT [--write] prints or writes a client's settings; whisperx-mlx-mcp "
+        "models pull fetches the models; whisperx-mlx-mcp doctor tells what is missing, and its fix.",
     )
     parser.add_argument(
         "--allow-dir",

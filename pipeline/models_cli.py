@@ -51,7 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=_list)
 
     pull = commands.add_parser("pull", parents=[where, which], help="fetch models")
-    pull.add_argument("names", nargs="*", metavar="NAME", help=f"a name, a hub repository, or {STARTER!r}")
+    pull.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"a name, a hub repository, or {STARTER!r} (default: what this machine's plan needs)",
+    )
     pull.add_argument("--language", help="fetch the alignment model of this language code")
     pull.set_defaults(run=_pull)
 
@@ -143,7 +148,8 @@ def _pull(arguments: argparse.Namespace) -> None:
             )
         wanted.append(("align", name))
     if not wanted:
-        raise InvalidArgument("nothing is named", hint=f"whisperx-mlx models pull {STARTER}")
+        _pull_plan(arguments)
+        return
     formats = (arguments.format,) if arguments.format else None
     with _progress() as (console, progress):
         for kind, name in wanted:
@@ -155,6 +161,43 @@ def _pull(arguments: argparse.Namespace) -> None:
                 found = (models.pull(kind, name, formats=formats, **options),)
             for files in found:
                 console.print(_line(files))
+
+
+def _pull_plan(arguments: argparse.Namespace) -> None:
+    """What this machine's plan wants first, each model for itself: one that fails costs no other.
+
+    Raises the last failure. Alignment models belong to languages and are fetched with ``--language``.
+    """
+    failure: TranscriptionError | None = None
+    with _progress() as (console, progress):
+        for kind, name, formats in needed():
+            try:
+                options = {"model_dir": arguments.model_dir, "progress": progress}
+                console.print(_line(models.pull(kind, name, formats=formats, **options)))
+            except TranscriptionError as error:
+                console.print(f"{kind} {name}: {error.message}")
+                failure = error
+    if failure is not None:
+        raise failure
+
+
+def needed() -> list[tuple[str, str, tuple[str, ...]]]:
+    """Kind, name and formats of the weights that the first choice of each stage reads on this machine."""
+    from pipeline import backends
+    from pipeline.machine import probe
+    from pipeline.plan import plan
+    from schemas.options import Options
+
+    chosen, found = plan(probe(), Options()), {}
+    for room in backends.ROOMS:
+        for choice in getattr(chosen, room)[:1]:
+            backend = backends.module(room, choice.backend)
+            if backend.MODEL_KIND in (None, "align"):
+                continue
+            name = choice.model or models.DEFAULTS.get(backend.MODEL_KIND)
+            if name is not None:
+                found[backend.MODEL_KIND, name] = tuple(backend.MODEL_FORMATS)
+    return [(kind, name, formats) for (kind, name), formats in found.items()]
 
 
 def _line(files: ModelFiles) -> str:

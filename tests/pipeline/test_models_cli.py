@@ -70,7 +70,6 @@ def test_path_prints_the_path_and_nothing_else(capsys, tmp_path):
         (("path", "small"), 4, "whisperx-mlx models pull small"),
         (("path", "smal"), 4, "did you mean small"),
         (("pull", "qwertz"), 4, "models list"),
-        (("pull",), 2, "models pull starter"),
         (("pull", "owner/name"), 2, "add --kind"),
         (("pull", "--language", "xx"), 2, "no alignment model is known"),
         (("path", "base", "--format", "onnx"), 2, "whisper models come as ctranslate2, mlx"),
@@ -96,3 +95,20 @@ def test_names_of_any_kind_are_known_without_the_kind(capsys, monkeypatch):
     assert models("pull", *names, "--language", "de") == 0
     assert [kind for kind, _ in asked] == ["whisper", "segmentation", "align", "diarization", "align"]
     assert asked[-1][1] == "VOXPOPULI_ASR_BASE_10K_DE"
+
+
+def test_without_a_name_the_plan_s_models_are_fetched_and_one_that_fails_costs_no_other(capsys, monkeypatch):
+    from pipeline import models_cli
+    from schemas.errors import DownloadFailed
+
+    asked = []
+
+    def pull(kind, name, **_options):
+        asked.append((kind, name))
+        raise DownloadFailed("no network", hint="try again")
+
+    monkeypatch.setattr(models_cli.models, "pull", pull)
+    assert models("pull") == 4
+    assert asked == [(kind, name) for kind, name, _formats in models_cli.needed()]
+    assert {"whisper", "diarization"} <= {kind for kind, _name in asked}
+    assert "no network" in capsys.readouterr().err
