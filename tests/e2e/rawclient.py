@@ -72,9 +72,9 @@ class RawServer:
         self.send({"id": self._id, "method": method, "params": params})
         return self._id
 
-    def answer(self, number):
+    def answer(self, number, within_s=TIMEOUT_S):
         """The answer to a request; answers to others are passed over."""
-        deadline = time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + within_s
         while True:
             message = self._answers.get(timeout=max(0.1, deadline - time.monotonic()))
             if message.get("id") == number:
