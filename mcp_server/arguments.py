@@ -105,7 +105,7 @@ class StrictTool(Tool):
         strict = type(loose.__name__, (loose,), {"model_config": config, "__module__": loose.__module__})
         tool.fn_metadata.arg_model = strict
         tool.parameters = plain(strict.model_json_schema(by_alias=True))
-        tool.fn_metadata.output_schema = plain(tool.fn_metadata.output_schema)
+        tool.fn_metadata.output_schema = undescribed(plain(tool.fn_metadata.output_schema))
         return tool
 
     async def run(self, arguments: dict[str, Any], context: Context, convert_result: bool = False) -> Any:
@@ -171,6 +171,24 @@ def plain(schema: Any) -> Any:
     if len(options) == 1:
         kept = {**options[0], **{key: value for key, value in kept.items() if key != "anyOf"}}
     return {key: _plain_part(key, value) for key, value in kept.items() if key != "title"}
+
+
+def undescribed(schema: Any) -> Any:
+    """A JSON schema without descriptions: answers are read, their schema is only checked against.
+
+    The described ones are in ``schemas/json``.
+    """
+    if isinstance(schema, list):
+        return [undescribed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {name: undescribed(part) for name, part in value.items()}
+        if key in ("properties", "$defs")
+        else undescribed(value)
+        for key, value in schema.items()
+        if key != "description"
+    }
 
 
 def _plain_part(key: str, value: Any) -> Any:

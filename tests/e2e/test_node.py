@@ -1,4 +1,4 @@
-"""The official tools and the TypeScript client against the server; left out where npm or its registry is missing."""
+"""Official tools and the TypeScript client against the server; left out where npm or its registry is missing."""
 
 import json
 import os

@@ -36,17 +36,23 @@ TOOLS = {
 }
 
 
+def descriptions(part):
+    """Every description in a list of tools, those of arguments and results included."""
+    if isinstance(part, list):
+        return [text for item in part for text in descriptions(item)]
+    if not isinstance(part, dict):
+        return []
+    own = [part["description"]] if isinstance(part.get("description"), str) else []
+    return own + [text for value in part.values() for text in descriptions(value)]
+
+
 async def test_the_tools_are_these_and_small_enough_to_be_read(either):
     tools = {tool.name: tool for tool in (await either.list_tools()).tools}
     assert set(tools) == TOOLS
     sizes = {name: len(tool.description) for name, tool in tools.items()}
     assert max(sizes.values()) <= 600
-    parameters = sum(
-        len(field.get("description", ""))
-        for tool in tools.values()
-        for field in tool.input_schema["properties"].values()
-    )
-    assert sum(sizes.values()) + parameters < 6000
+    listed = [tool.model_dump(mode="json", exclude_none=True) for tool in tools.values()]
+    assert sum(map(len, descriptions(listed))) < 6000
     assert len(INSTRUCTIONS) <= 2048
     for tool in tools.values():
         assert tool.input_schema["additionalProperties"] is False
