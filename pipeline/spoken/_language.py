@@ -22,7 +22,8 @@ class Language:
     ``point`` stands between a number's whole part and its decimals; ``thousands`` is the mark between its groups;
     ``variants`` are other forms of a number's last word (gender, case); ``link`` is the word that a number
     may leave out ("two thousand *and* one"); ``ordinals`` are the endings after digits that make a number ordinal;
-    ``prefixed`` are units that are said before their number.
+    ``prefixed`` are units that are said before their number;
+    ``numbers`` Hindi's from 0 to 99, which num2words lacks.
     """
 
     code: str
@@ -37,6 +38,7 @@ class Language:
     on_the_hour: tuple[Words, ...] = ()
     range: tuple[Words, ...] = ()
     prefixed: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     months: tuple[Words, ...] = ()
     scales: frozenset[str] = frozenset()
     before_roman: tuple[str, ...] = ()
@@ -80,7 +82,7 @@ def _same(value: Any) -> Any:
 _READ: dict[str, Any] = {
     **dict.fromkeys(("point", "clock", "on_the_hour", "range", "months"), _ways),
     **dict.fromkeys(("symbols", "between", "units", "currencies", "abbreviations"), _table),
-    **dict.fromkeys(("zero", "ordinals", "prefixed", "before_roman"), tuple),
+    **dict.fromkeys(("zero", "ordinals", "prefixed", "numbers", "before_roman"), tuple),
     "scales": frozenset,
     "variants": lambda raw: {word: tuple(others) for word, others in raw.items()},
 }

@@ -14,6 +14,7 @@ _MOST_CARDINAL = 15  # digits
 _PHONE = 7  # from so many digits on a number is likelier read out digit by digit
 _YEARS = range(1000, 2100)
 _CHINESE_DIGITS = "零一二三四五六七八九"
+_INDIAN_SCALES = ((10**7, "करोड़"), (10**5, "लाख"), (1000, "हज़ार"), (100, "सौ"))
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _IS_ROMAN = re.compile(r"M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
 
@@ -142,6 +143,8 @@ def _spelt(number: int, kind: str, code: str) -> Words:
     """What num2words says, as words without hyphens; nothing for a language or a kind that it lacks."""
     if code in ("zh", "yue"):
         return (_chinese(number),) if kind == "cardinal" else ()
+    if language(code).numbers:
+        return _indian(number, language(code).numbers) if kind == "cardinal" else ()
     if kind == "year" and code == "ja":
         return ()  # num2words counts by emperors
     from num2words import CONVERTER_CLASSES, num2words
@@ -154,6 +157,15 @@ def _spelt(number: int, kind: str, code: str) -> Words:
     except Exception:  # a kind or a size that a language lacks shows as almost anything
         return ()
     return tuple(re.sub(r"[-,\u00ad\u200c]", " ", text.lower()).split())
+
+
+def _indian(number: int, names: tuple[str, ...]) -> Words:
+    """Numerals counted in hundreds, thousands, lakhs and crores; ``names`` are those of 0 to 99."""
+    words: list[str] = []
+    for scale, name in _INDIAN_SCALES:
+        count, number = divmod(number, scale)
+        words += [*_indian(count, names), name] if count else []
+    return (*words, names[number]) if number or not words else tuple(words)
 
 
 def _chinese(number: int) -> str:

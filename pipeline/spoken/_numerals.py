@@ -102,6 +102,8 @@ def readings(written: str, tongue: Language) -> list[tuple[str, str | None]]:
     thirds = all(len(group) == 3 for group in groups[1:])
     if thirds and len(set(marks)) == 1 and len(groups[0]) <= 3 and groups[0][0] != "0":
         found.append(("".join(groups), None))
+    if tongue.numbers and set(marks) == {","} and len(groups[-1]) == 3:  # 12,50,000
+        found.append(("".join(groups), None))
     inner = all(len(group) == 3 for group in groups[1:-1])
     if inner and marks[-1] != "'" and (len(marks) == 1 or marks[-1] not in marks[:-1]):
         decimal = ("".join(groups[:-1]), groups[-1])

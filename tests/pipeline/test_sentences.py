@@ -73,10 +73,10 @@ def test_abbreviations_and_closing_marks_of_other_languages_do_not_end_a_sentenc
 
 
 def test_in_japanese_a_sentence_goes_on_behind_what_it_quotes():
-    words = ["「今日は、", "いい天気ですね。」", "と彼は", "静かに", "言いました。", "そうですか？"]
+    words = ["「今日は、", "とても", "いい天気ですね。」", "と彼は", "静かに", "言いました。", "そうですか？"]
     times = [Word(word=w, start=n * 1.2, end=n * 1.2 + 1.2) for n, w in enumerate(words)]
-    segment = Segment(start=0, end=7.2, text="".join(words), words=tuple(times))
-    assert texts(segment, language="ja")[0] == "".join(words[:5])
+    segment = Segment(start=0, end=8.4, text="".join(words), words=tuple(times))
+    assert texts(segment, language="ja")[0] == "".join(words[:6])
 
 
 def test_a_pause_decides_where_a_point_is_in_doubt():
