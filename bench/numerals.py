@@ -120,7 +120,7 @@ def wildcards(words: Sequence[str], language: str) -> tuple[tuple[Form, ...], ..
 
 
 def as_said(words: Sequence[Written]) -> dict[str, tuple[Form, ...]]:
-    return {w.text: (Form(w.said, tuple([0] * len("".join(w.said)))),) for w in words}
+    return {w.text: (Form(tuple(map(str.lower, w.said)), (0,) * len("".join(w.said))),) for w in words}
 
 
 def truth(words: Sequence[Written], heard: Spoken) -> list[tuple[float, float]] | None:

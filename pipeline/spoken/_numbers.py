@@ -109,6 +109,9 @@ def _pairs(digits: str, tongue: Language) -> Iterator[Words]:
     """Two digits at a time: "seven forty-seven", "twelve oh five", "quarante-deux dix-huit"."""
     if not tongue.pairs or not 3 <= len(digits) <= 10 or digits[0] == "0":
         return
+    if tongue.code == "en" and len(digits) == 4 and digits[1] != "0":
+        rest = _spelt(int(digits[2:]), "cardinal", "en") if digits[2:] != "00" else ()
+        yield (*_spelt(int(digits[:2]), "cardinal", "en"), "hundred", *rest)
     first = len(digits) % 2 or 2
     groups = [digits[:first], *(digits[at : at + 2] for at in range(first, len(digits), 2))]
     for zero in tongue.zero[::-1][:1]:

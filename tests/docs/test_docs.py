@@ -191,3 +191,13 @@ def test_links_to_files_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8")):
         if "://" not in target:
             assert (path.parent / target).exists(), target
+
+
+def test_the_spoken_forms_of_the_documentation_are_given() -> None:
+    from pipeline.spoken import spoken_forms
+
+    written = "2014 $5.20 3:45 21st 1990s 20°C 3% USA GPT-4 PDFs e-mail uh-huh sooo & Dr. etc. NASA"
+    said = page("spoken-forms.md").split("## What it brings")[0]
+    for word, forms in zip(written.split(), spoken_forms(written.split(), "en"), strict=True):
+        assert f"`{word}`" in said, word
+        assert any(re.search(rf"\b{re.escape(' '.join(form.words))}\b", said) for form in forms), word
