@@ -46,6 +46,8 @@ class Settings:
     json: bool = False
     skip_existing: bool = False
     watch: float | None = None
+    ray: str | None = None  # a cluster's address; empty: one on this machine
+    workers: int | None = None
     warnings: tuple[Warning_, ...] = ()
 
 
@@ -169,6 +171,14 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="N",
     )
+    group.flag(
+        "ray",
+        "spread the files over a Ray cluster; without ADDRESS, one on this machine for the time being",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+    )
+    group.flag("workers", "processes of the cluster; without it, one per GPU, else per machine", type=_count)
     group.flag("json", "a line of JSON per file on stdout", action="store_true")
 
 
@@ -297,10 +307,24 @@ def _choices(option: str) -> tuple[str, ...]:
 def _settings(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Settings:
     """Takes out the command line's own flags; what is left must be names of options."""
     warnings = _without_effect(parser, given)
+    if "ray" in given and "watch" in given:
+        parser.error("give --ray or --watch, not both")
+    if "workers" in given and "ray" not in given:
+        parser.error("--workers goes with --ray")
     diarize = given.pop("diarize", False)
     own = {
         name: given.pop(name)
-        for name in ("verbose", "print_progress", "log_level", "hf_token", "json", "skip_existing", "watch")
+        for name in (
+            "verbose",
+            "print_progress",
+            "log_level",
+            "hf_token",
+            "json",
+            "skip_existing",
+            "watch",
+            "ray",
+            "workers",
+        )
         if name in given
     }
     return Settings(
@@ -394,6 +418,14 @@ def _optional_int(text: str) -> int | None:
 
 def _optional_float(text: str) -> float | None:
     return None if text == "None" else float(text)
+
+
+def _count(text: str) -> int:
+    """One or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 1")
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,10 +12,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from pipeline.run import Report
 from pipeline.writers.text import clock
-from schemas.errors import TranscriptionError
-from schemas.jobs import OutputFile
+from schemas.batch import FileReport
+from schemas.errors import TranscriptionError, from_dict
 from schemas.report import StageReport, Warning_
-from schemas.transcript import Transcript
 
 _STEP = 0.1  # of the whole: how often a plain line says how far it is
 
@@ -38,21 +38,21 @@ class Screen:
         else:
             yield lambda _stage, _fraction, _text: None
 
-    def done(self, name: str, transcript: Transcript, files: list[OutputFile], seconds: float) -> None:
-        """One block per file: length, speed, language, speakers, stages, warnings, files."""
-        if self._verbose:
-            self._console.print(f"[bold]{escape(name)}[/]  {escape(_facts(transcript, seconds))}")
-            for stage, report in transcript.stages.items():
-                self._console.print(f"  {stage:<8} {escape(_stage(report))}", style="dim")
-        for warning in transcript.warnings:
-            self.warning(warning)
-        if self._verbose:
-            self._console.print(f"  wrote    {escape(', '.join(file.path or '' for file in files))}")
-
-    def skipped(self, name: str) -> None:
-        """A file whose results are there."""
-        if self._verbose:
+    def done(self, report: FileReport) -> None:
+        """One block per file: length, speed, language, speakers, stages, warnings, files; or its error."""
+        name = Path(report.file).name
+        if report.error is not None:
+            self.error(report.file, from_dict(report.error))
+        elif self._verbose and report.status == "skipped":
             self._console.print(f"[bold]{escape(name)}[/]  skipped: its results are there")
+        elif self._verbose:
+            self._console.print(f"[bold]{escape(name)}[/]  {escape(_facts(report))}")
+            for stage, done in report.stages.items():
+                self._console.print(f"  {stage:<8} {escape(_stage(done))}", style="dim")
+        for warning in report.warnings:
+            self.warning(warning)
+        if self._verbose and report.files:
+            self._console.print(f"  wrote    {escape(', '.join(report.files))}")
 
     def warning(self, warning: Warning_) -> None:
         """A warning is shown however quiet the command line is."""
@@ -97,19 +97,20 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def _facts(transcript: Transcript, seconds: float) -> str:
-    duration = transcript.media.duration_s
-    facts = [f"{clock(duration)} in {seconds:.1f} s"]
-    if seconds > 0:
-        facts.append(f"{duration / seconds:.1f}x")
-    if transcript.language:
-        probability = transcript.language_probability
-        facts.append(transcript.language + (f" ({probability:.2f})" if probability is not None else ""))
-    if transcript.speakers:
-        facts.append(_counted(len(transcript.speakers), "speaker"))
-    facts.append(_counted(len(transcript.segments), "segment"))
-    if transcript.warnings:
-        facts.append(_counted(len(transcript.warnings), "warning"))
+def _facts(report: FileReport) -> str:
+    facts = [f"{clock(report.duration_s or 0.0)} in {report.seconds:.1f} s"]
+    if report.rtfx:
+        facts.append(f"{report.rtfx:.1f}x")
+    if report.language:
+        probability = report.language_probability
+        facts.append(report.language + (f" ({probability:.2f})" if probability is not None else ""))
+    if report.speakers:
+        facts.append(_counted(report.speakers, "speaker"))
+    facts.append(_counted(report.segments or 0, "segment"))
+    if report.warnings:
+        facts.append(_counted(len(report.warnings), "warning"))
+    if report.worker:
+        facts.append(report.worker)
     return " · ".join(facts)
 
 

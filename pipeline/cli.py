@@ -11,21 +11,20 @@ import logging
 import os
 import signal
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from schemas.errors import InputError, InvalidArgument, NotFound, SetupError, TranscriptionError
+from schemas.batch import FileReport
+from schemas.errors import InputError, InvalidArgument, NotFound, SetupError, TranscriptionError, from_dict
 
 if TYPE_CHECKING:
     from pipeline._cli_flags import Settings
     from pipeline._cli_progress import Screen
-    from schemas.jobs import OutputFile
-    from schemas.transcript import Transcript
+    from pipeline.batch import Task
 
 OK, USAGE, INPUT, SETUP, FAILURE, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
@@ -68,9 +67,9 @@ def _transcribe(argv: list[str], *, align: bool = False) -> int:
     try:
         settings = parse(argv, align=align)
         with inputs.spooled(settings.audio) as named:
-            stems = _stems(settings, _recordings(settings, named))
+            tasks = _tasks(settings, _recordings(settings, named))
             screen = Screen(verbose=settings.verbose, print_progress=settings.print_progress)
-            return _work(settings, named, stems, screen)
+            return _work(settings, named, tasks, screen)
     except TranscriptionError as error:
         screen.error(None, error)
         return status_of(error)
@@ -88,7 +87,7 @@ def _recordings(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in named if name not in folders)
 
 
-def _work(settings: Settings, named: Sequence[str], stems: dict[str, str], screen: Screen) -> int:
+def _work(settings: Settings, named: Sequence[str], tasks: Sequence[Task], screen: Screen) -> int:
     from pipeline import _cli_inputs as inputs
 
     _quiet_libraries(settings.log_level)
@@ -97,133 +96,95 @@ def _work(settings: Settings, named: Sequence[str], stems: dict[str, str], scree
     for warning in settings.warnings:
         screen.warning(warning)
     signal.signal(signal.SIGTERM, _stop)
-    files: Iterable[tuple[str, str]] = stems.items()
-    if settings.watch is not None:
-        folders = [Path(name).expanduser() for name in named if Path(name).expanduser().is_dir()]
-        screen.say(f"watching {', '.join(map(str, folders))}; Ctrl-C ends it")
-        arriving = inputs.arriving(folders, settings.watch)
-        files = chain(files, ((path, Path(path).stem) for path in arriving))
-    return _all_files(settings, files, screen)
+    if settings.watch is None:
+        return _all_files(settings, tasks, screen)
+    folders = [Path(name).expanduser() for name in named if Path(name).expanduser().is_dir()]
+    screen.say(f"watching {', '.join(map(str, folders))}; Ctrl-C ends it")
+    arriving = (_task(settings, path) for path in inputs.arriving(folders, settings.watch))
+    return _all_files(settings, chain(tasks, arriving), screen)
 
 
-def _all_files(settings: Settings, files: Iterable[tuple[str, str]], screen: Screen) -> int:
-    from pipeline.cache import Cache
-    from pipeline.pool import ModelPool
-
-    worst, pool, cache = OK, ModelPool(), Cache()
-    try:
-        for path, stem in files:
-            if settings.skip_existing and _is_done(settings, path, stem):
-                screen.skipped(Path(path).name)
-                _tell(settings, {"file": path, "status": "skipped"})
-                continue
-            try:
-                _one_file(settings, path, stem, pool, cache, screen)
-            except Exception as error:
-                coded = error if isinstance(error, TranscriptionError) else _defect(error)
-                screen.error(path, coded)
-                _tell(settings, {"file": path, "status": "failed", "error": coded.to_dict()})
-                worst = max(worst, status_of(coded))
-    finally:
-        pool.unload()
+def _all_files(settings: Settings, tasks: Iterable[Task], screen: Screen) -> int:
+    """Does the tasks, here or on a cluster, and says how each went; returns the highest status."""
+    worst, out = OK, sys.stdout
+    for report in _reports(settings, tasks, screen):
+        screen.done(report)
+        if settings.json:
+            print(json.dumps(report.compact(), ensure_ascii=False), file=out, flush=True)
+        if report.error is not None:
+            worst = max(worst, status_of(from_dict(report.error)))
     return worst
 
 
-def _is_done(settings: Settings, path: str, stem: str) -> bool:
-    """Whether every result is there and no older than the recording."""
+def _reports(settings: Settings, tasks: Iterable[Task], screen: Screen) -> Iterator[FileReport]:
+    from pipeline.cluster import spread
+
+    if settings.ray is None:
+        yield from _one_by_one(settings, tasks, screen)
+        return
+    todo = []
+    for task in tasks:
+        if settings.skip_existing and task.is_done:
+            yield FileReport(file=task.path, status="skipped")
+        else:
+            todo.append(task)
+    yield from spread(todo, settings.ray or None, settings.workers)
+
+
+def _one_by_one(settings: Settings, tasks: Iterable[Task], screen: Screen) -> Iterator[FileReport]:
+    from pipeline import batch
+    from pipeline.cache import Cache
+    from pipeline.pool import ModelPool
+
+    pool, cache = ModelPool(), Cache()
     try:
-        changed = Path(path).expanduser().stat().st_mtime
-        return all(target.stat().st_mtime >= changed for target in _targets(settings, stem))
-    except OSError:
-        return False
+        for task in tasks:
+            if settings.skip_existing and task.is_done:
+                yield FileReport(file=task.path, status="skipped")
+                continue
+            try:
+                with screen.progress(Path(task.path).name) as report:
+                    done = batch.do(task, pool, cache, report)
+            except Exception as error:
+                done = batch.failed(task.path, error)
+            yield done
+    finally:
+        pool.unload()
 
 
-def _targets(settings: Settings, stem: str) -> Iterator[Path]:
-    from pipeline.writers import EXTENSIONS
+def _task(settings: Settings, path: str) -> Task:
+    from pipeline.batch import Task
 
-    return (settings.output_dir / f"{stem}.{EXTENSIONS[name]}" for name in settings.formats)
-
-
-def _one_file(settings: Settings, path: str, stem: str, pool, cache, screen: Screen) -> None:
-    from pipeline.run import run
-    from pipeline.writers import write_files
-    from schemas.jobs import JobRequest
-
-    name = Path(path).name
-    started = time.perf_counter()
-    request = JobRequest(
+    return Task(
+        path=path,
+        stem=Path(path).stem,
         operation=settings.operation,
-        path=str(Path(path).expanduser().absolute()),
-        transcript_path=settings.transcript,
         options=settings.options,
-    )
-    with screen.progress(name) as report:
-        transcript = run(request, pool=pool, cache=cache, report=report)
-    files = write_files(
-        transcript,
-        settings.output_dir,
-        stem,
-        settings.formats,
-        overwrite=True,
+        output_dir=settings.output_dir,
+        formats=settings.formats,
         subtitles=settings.subtitles,
     )
-    seconds = time.perf_counter() - started
-    screen.done(name, transcript, files, seconds)
-    _tell(settings, _summary(path, transcript, files, seconds))
 
 
-def _summary(path: str, transcript: Transcript, files: Sequence[OutputFile], seconds: float) -> dict:
-    """What `--json` says of a file. Nothing that was said is in it."""
-    duration = transcript.media.duration_s
-    return {
-        "file": path,
-        "status": "done",
-        "duration_s": duration,
-        "seconds": round(seconds, 3),
-        "rtfx": round(duration / seconds, 2) if seconds > 0 else None,
-        "language": transcript.language,
-        "speakers": len(transcript.speakers),
-        "segments": len(transcript.segments),
-        "stages": {name: report.compact() for name, report in transcript.stages.items()},
-        "warnings": [warning.compact() for warning in transcript.warnings],
-        "files": [file.path for file in files],
-    }
-
-
-def _tell(settings: Settings, facts: dict) -> None:
-    if settings.json:
-        print(json.dumps(facts, ensure_ascii=False), flush=True)
-
-
-def _stems(settings: Settings, recordings: Sequence[str]) -> dict[str, str]:
+def _tasks(settings: Settings, recordings: Sequence[str]) -> list[Task]:
     """Each recording once, with the name of its results.
 
     Raises :class:`InvalidArgument` where results would fall on each other or on a recording.
     """
-    stems = {path: Path(path).stem for path in recordings}
-    for stem, count in Counter(stem.casefold() for stem in stems.values()).items():
+    tasks = [_task(settings, path) for path in dict.fromkeys(recordings)]
+    for stem, count in Counter(task.stem.casefold() for task in tasks).items():
         if count > 1:
             raise InvalidArgument(
                 f"{count} recordings are named {stem!r}: their results would replace each other",
                 hint="transcribe them one by one, each with its own --output_dir",
             )
-    for path, stem in stems.items():
-        for target, given in product(_targets(settings, stem), filter(None, (path, settings.transcript))):
-            if target.exists() and Path(given).exists() and target.samefile(given):
-                raise InvalidArgument(f"the result would replace {given}", hint="use --output_dir")
-    return stems
-
-
-def _defect(error: Exception) -> TranscriptionError:
-    """An error that has no code is a defect; its message may quote anything, so only its place is shown."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    where = f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}" if last else "unknown place"
-    logging.getLogger(__name__).debug("defect", exc_info=error)
-    return TranscriptionError(
-        f"{type(error).__name__} in {where}", hint="--log_level debug shows more; please report it"
-    )
+    for task in tasks:
+        for target in task.targets:
+            if target.exists() and Path(task.path).exists() and target.samefile(task.path):
+                raise InvalidArgument(
+                    f"the result would replace the recording {task.path}", hint="use --output_dir"
+                )
+    return tasks
 
 
 def _quiet_libraries(level: str | None) -> None:

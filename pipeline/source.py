@@ -43,7 +43,11 @@ class Source:
             _check_identity(self._audio, self._identity)
         self._memo = self._cache.get("audio", self._memo_key()) if isinstance(self._audio, str) else None
         if self._memo is None:
-            self.recording()
+            try:
+                self.recording()
+            except BaseException:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:

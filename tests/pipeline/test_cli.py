@@ -102,9 +102,11 @@ EXAMPLES = {int: "2", float: "0.25", _cli_flags._optional_float: "0.25", _cli_fl
 def test_every_flag_is_read(name: str) -> None:
     """Each flag changes the settings or says that it does nothing; none is parsed and dropped."""
     action = flags()[name]
-    others = {"max_line_count": ["--max_line_width", "9"], "model_cache_only": ["--model", "tiny"]}.get(
-        name, []
-    )
+    others = {
+        "max_line_count": ["--max_line_width", "9"],
+        "model_cache_only": ["--model", "tiny"],
+        "workers": ["--ray"],
+    }.get(name, [])
     before = parse(["a.wav", *others])
     default = _value_of(name)
     for value in _values(action):
