@@ -3,7 +3,7 @@
     python bench/scaling.py [--workers 1 2] [--recordings 12] [--ray ADDRESS]
 
 The shipped Spanish meeting, as many times as asked, through `pipeline.cluster` with Whisper base and one CPU
-thread a process. Each number of processes does one recording each before the clock starts, so that models are loaded.
+thread a process. Every process does one recording before the clock starts, so that its models are loaded.
 """
 
 from __future__ import annotations
