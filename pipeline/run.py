@@ -85,11 +85,11 @@ def _do(request: JobRequest, job: stages.Job, given: Transcript | None) -> Trans
         # English words stand in a translation, whatever was spoken.
         language = "en" if base.task == "translate" else base.language or "en"
         if request.operation == "align" and readers.is_untimed(base):
-            aligned, language = text_placement.align_untimed(job, base)
-            base = base.model_copy(update={"language": language})
+            segments, language = text_placement.align_untimed(job, base)
+            base = base.model_copy(update={"language": language, "segments": segments})
         else:
             aligned = stages.align(job, base.segments, language)
-        base = base.model_copy(update={"segments": sentences.split(aligned, language)})
+            base = base.model_copy(update={"segments": sentences.split(aligned, language)})
     if request.operation in ("diarize", "transcribe_diarized"):
         found = _diarize(request, job)
         if given is not None:  # its times are the whole recording's, and stay as they are

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pipeline import stages
+from pipeline import sentences, stages
 from pipeline._anchors import anchors
 from pipeline.align import WINDOW_S
 from pipeline.align._times import natural_s
@@ -47,7 +47,7 @@ class _Given:
 
 
 def align_untimed(job: stages.Job, transcript: Transcript) -> tuple[tuple[Segment, ...], str]:
-    """The aligned segments of a transcript without times, and the language that they are in.
+    """The aligned sentences of a transcript without times, and the language that they are in.
 
     Where nothing is heard, or nothing alike, the text is aligned from beginning to end in one go. Raises what
     :func:`pipeline.stages.align` raises.
@@ -68,7 +68,7 @@ def align_untimed(job: stages.Job, transcript: Transcript) -> tuple[tuple[Segmen
             job.warnings.append(Warning_(code="text_not_heard", message=_NOT_HEARD, count=lost))
         return stages.align(job, pieces, language), language
     (whole,) = stages.align(job, [in_one(transcript.segments, duration_s)], language)
-    return taken_apart(whole, transcript.segments), language
+    return sentences.split(taken_apart(whole, transcript.segments), language), language
 
 
 def place_text(
