@@ -22,6 +22,7 @@ from schemas.transcript import Speaker, Transcript, Word
 
 _LONGEST_QUOTE = 600
 _LONGEST_EVIDENCE = 200
+_MOST_EVIDENCE = 48  # quotes of all speakers together
 _CANDIDATES = 40
 _CLOSEST = 3
 
@@ -132,7 +133,8 @@ class Library:
         )
 
     def _sheet(self, transcript_id: str, transcript: Transcript, speaker: Speaker) -> SpeakerSheet:
-        lines = evidence.lines_of(transcript, speaker.id)
+        most = max(1, _MOST_EVIDENCE // len(transcript.speakers))
+        lines = evidence.lines_of(transcript, speaker.id)[:most]
         hits = (
             Hit(transcript_id, line.id, line.id, line.start, line.end, line.speaker, clean(line.text).strip())
             for line in lines
@@ -144,7 +146,7 @@ class Library:
             status=status,
             speech_s=speaker.speech_s,
             segments=speaker.segments,
-            quotes=tuple(self._quote(hit, longest=_LONGEST_EVIDENCE) for hit in hits),
+            quotes=tuple(self._quote(hit, longest=_LONGEST_EVIDENCE, recording=None) for hit in hits),
         )
 
     def delete(self, transcript_id: str, forget_stages: Callable[[str], int]) -> Deleted:

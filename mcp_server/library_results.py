@@ -75,7 +75,8 @@ def speakers(model: Speakers, *, asked: bool) -> CallToolResult:
 
 
 def voices(model: VoiceList) -> CallToolResult:
-    """The voices that are remembered."""
+    """The voices that are remembered, as many as fit."""
+    model = model.model_copy(update={"voices": tuple(_fitting(model.voices))})
     lines = [] if model.forgotten is None else [f"Forgotten: {model.forgotten}."]
     lines += [
         f"{voice.voice_id} | {voice.name} | {voice.speech_s:.0f} s from {voice.recordings} recordings"

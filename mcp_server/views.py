@@ -24,7 +24,7 @@ from schemas.jobs import Page
 from schemas.report import QualitySpan, Warning_
 from schemas.transcript import Segment, Speaker, Transcript, Word
 
-MOST_SPANS = 20
+MOST_SPANS = 10
 
 Format = Literal["segments", "text", "md", "srt", "vtt", "json", "rttm"]
 

@@ -1,5 +1,7 @@
 """Names of speakers, and what helps to give them."""
 
+import json
+
 import pytest
 from answers import body, error, transcribed
 from test_library import transcript
@@ -120,3 +122,14 @@ async def test_wrong_labels_and_transcripts_are_refused_and_change_nothing(clien
     assert error(await named(client, "tr_" + "0" * 24))["code"] == "transcript_not_found"
     without = await transcribed(client, recording("fast-1"))
     assert "diarize" in error(await named(client, without["transcript_id"]))["hint"]
+
+
+async def test_the_evidence_of_sixty_four_speakers_is_small_enough_for_a_client(client, settings):
+    said = [(f"SPEAKER_{n % 64:02d}", f"I'm number {n}, Peter, " + "and so on " * 60) for n in range(640)]
+    (settings.inbox / "m.json").write_text(transcript(said).model_dump_json(exclude_none=True))
+    store = Store(settings)
+    transcript_id, _ = store.keep(settings.inbox / "m.json", "transcribe_diarized")
+    store.close()
+    result = await named(client, transcript_id)
+    assert len(result.content[0].text) + len(json.dumps(body(result))) < 45_000
+    assert all(speaker["quotes"] for speaker in body(result)["speakers"])

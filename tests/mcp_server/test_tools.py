@@ -13,6 +13,7 @@ from mcp_server.server import INSTRUCTIONS, build
 from mcp_server.store import Store
 from schemas.diarization import SpeakerTurn
 from schemas.jobs import Result
+from schemas.report import QualitySpan, Warning_
 from schemas.transcript import Media, Segment, Speaker, Transcript, Word
 
 pytestmark = pytest.mark.anyio
@@ -408,7 +409,22 @@ def three_hours():
     speakers = tuple(Speaker(id=f"SPEAKER_0{i}", speech_s=1350.0, segments=337) for i in range(8))
     turns = tuple(SpeakerTurn(start=s.start, end=s.end, speaker=s.speaker) for s in segments)
     media = Media(path="/Users/ana/Recordings/board meeting.m4a", duration_s=10800.0, sha256="ab" * 32)
-    return Transcript(media=media, language="en", segments=segments, speakers=speakers, turns=turns)
+    doubtful = tuple(
+        QualitySpan(
+            kind="no_words", start=s.start, end=s.end, detail="Sounds like speech, and no word was found."
+        )
+        for s in segments[::2]
+    )
+    warnings = tuple(Warning_(code="low_confidence", message=f"Some stretches {n} " * 5) for n in range(5))
+    return Transcript(
+        media=media,
+        language="en",
+        segments=segments,
+        speakers=speakers,
+        turns=turns,
+        quality=doubtful,
+        warnings=warnings,
+    )
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_server.views import Cursor, View, clean, cleaned, show
+from mcp_server.views import MOST_SPANS, Cursor, View, clean, cleaned, show
 from schemas.diarization import SpeakerTurn
 from schemas.errors import InvalidArgument, NotFound
 from schemas.report import QualitySpan
@@ -193,6 +193,6 @@ def test_doubtful_stretches_come_with_the_page_that_holds_them_and_not_too_many(
     assert len(shown) > 3
     assert [span for page in shown for span in page.quality] == list(spans[::20])
     (all_at_once,) = pages(whole.model_copy(update={"quality": spans}), 40_000)
-    assert len(all_at_once.quality) == 20
+    assert len(all_at_once.quality) == MOST_SPANS
     (window,) = pages(whole, 40_000, start_s=75.0, end_s=90.0)
     assert [span.start for span in window.quality] == [80.0]
