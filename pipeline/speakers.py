@@ -16,6 +16,7 @@ from schemas.transcript import Char, Segment, Speaker, Word
 
 NEAREST_S = 1.0  # a word outside every turn goes to the nearest one, if it is not farther away
 WORD_S = 1.5  # of a longer word only this much counts: aligners stretch words over the pause behind them
+EQUAL_S = 1e-6  # shares of a word that differ by less are equal
 FLIP_S = 0.4  # one shorter word of another speaker inside somebody's flow is the turn's edge being off
 PAUSE_S = 0.2  # ... unless there is a pause beside it
 OVERLAP_SHARE = 0.5  # a word is overlapped when another speaker talks during this much of it
@@ -24,8 +25,9 @@ OVERLAP_SHARE = 0.5  # a word is overlapped when another speaker talks during th
 def assign(segments: Sequence[Segment], diarization: Diarization) -> tuple[Segment, ...]:
     """The segments with a speaker for each word, cut where the speaker changes, numbered anew.
 
-    A timed word goes to the speaker who has most of it in the exclusive turns, else to the nearest turn within
-    a second; other words go with their neighbours of the segment. Segments without such words are labelled as a
+    A timed word goes to the speaker who has most of it in the exclusive turns (of equals, as where people talk
+    at once and no turn is exclusive, the one who was speaking goes on), else to the nearest turn within a second;
+    other words go with their neighbours of the segment. Segments without such words are labelled as a
     whole, or not at all far from every turn. A word's ``speaker_score`` is the share of it in the speaker's turns
     (by nearness: less than half) times the turn's confidence. Speakers, scores and names from an earlier
     diarization are replaced. No text is lost: the texts of the parts of a segment, in order, are the segment's
@@ -85,10 +87,16 @@ class _Turns:
                 seconds[turn.speaker] = seconds.get(turn.speaker, 0.0) + shared
         return seconds
 
-    def speaker(self, start: float, end: float) -> tuple[str | None, float | None]:
-        """Who has most of the stretch, else the nearest within a second, else nobody; and how sure that is."""
+    def speaker(self, start: float, end: float, before: str | None = None) -> tuple[str | None, float | None]:
+        """Who has most of the stretch, else the nearest within a second, else nobody; and how sure that is.
+
+        Of equals it is ``before``, else who has the earlier turn.
+        """
         if seconds := self.overlap(start, end):
-            speaker = max(seconds, key=seconds.__getitem__)  # the earlier turn's, of equals
+            most = max(seconds.values()) - EQUAL_S
+            speaker = (
+                before if seconds.get(before or "", 0.0) >= most else max(seconds, key=seconds.__getitem__)
+            )
             share = min(1.0, seconds[speaker] / (end - start))
             return speaker, share * self._confidence(start, end, speaker)
         near = self.near(start, end, NEAREST_S)
@@ -132,12 +140,13 @@ class _Timed:
 
 
 def _timed_words(segments: Sequence[Segment], turns: _Turns) -> list[_Timed]:
-    return [
-        _Timed(i, j, *span, *turns.speaker(*span))
-        for i, segment in enumerate(segments)
-        for j, word in enumerate(segment.words)
-        if (span := _span(word))
-    ]
+    timed: list[_Timed] = []
+    for i, segment in enumerate(segments):
+        for j, word in enumerate(segment.words):
+            if span := _span(word):
+                before = timed[-1].speaker if timed else None
+                timed.append(_Timed(i, j, *span, *turns.speaker(*span, before)))
+    return timed
 
 
 def _span(word: Word) -> tuple[float, float] | None:

@@ -52,6 +52,12 @@ def test_a_word_outside_every_turn_goes_to_the_nearest_within_a_second(start, sp
     assert speakers(assign([segment(("one", start, start + 0.3))], diarization(*rows))) == [speaker]
 
 
+def test_where_two_talk_at_once_the_one_who_was_speaking_goes_on():
+    rows = ((0.0, 3.0, A), (0.2, 6.0, B), (4.0, 4.8, A))
+    words = [("well", 0.0, 0.15), ("so", 1.0, 1.3), ("then", 3.5, 3.8), ("I", 4.1, 4.4)]
+    assert speakers(assign([segment(*words)], diarization(*rows))) == [A, A, B, B]
+
+
 def test_a_word_far_from_every_turn_goes_with_its_neighbours():
     words = [("far", 3.1, 3.3), ("one", 5.1, 5.4), ("two", 9.0, 9.4)]
     assert speakers(assign([segment(*words)], diarization((5.0, 6.0, A)))) == [A, A, A]
