@@ -93,10 +93,9 @@ class _Turns:
         Of equals it is ``before``, else who has the earlier turn.
         """
         if seconds := self.overlap(start, end):
-            most = max(seconds.values()) - EQUAL_S
-            speaker = (
-                before if seconds.get(before or "", 0.0) >= most else max(seconds, key=seconds.__getitem__)
-            )
+            speaker = max(seconds, key=seconds.__getitem__)
+            if before in seconds and seconds[before] > seconds[speaker] - EQUAL_S:
+                speaker = before
             share = min(1.0, seconds[speaker] / (end - start))
             return speaker, share * self._confidence(start, end, speaker)
         near = self.near(start, end, NEAREST_S)

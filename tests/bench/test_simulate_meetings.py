@@ -58,10 +58,13 @@ def test_the_people_asked_for_talk_and_at_times_together(voices):
 
 
 def test_nobody_talks_over_their_own_voice(voices):
-    made = simulator.meeting(plan(overlap=1.0), voices)
-    for person in {turn.speaker for turn in made.turns}:
-        own = [turn for turn in made.turns if turn.speaker == person]
-        assert all(a.end < b.start for a, b in pairwise(own))
+    free: dict[str, float] = {}
+    rng = np.random.default_rng(0)
+    two = {person: voices[person] for person in ("0", "1")}
+    for person, start, clip in simulator._talk(plan(speakers=2, overlap=1.0, replies=0.8), two, rng):
+        assert start >= free.get(person, 0.0)
+        free[person] = start + len(clip.samples) / RATE
+    assert len(free) == 2
 
 
 def test_the_same_seed_gives_the_same_meeting_and_another_one_another(voices):
@@ -87,4 +90,4 @@ def test_a_livelier_room_rings_longer():
         left = np.cumsum(response[::-1] ** 2)[::-1]
         return int(np.argmax(left < left[0] * 1e-2))
 
-    assert decay(0.2) < decay(0.4)
+    assert 1.3 * decay(0.2) < decay(0.4)

@@ -53,9 +53,10 @@ def test_a_word_outside_every_turn_goes_to_the_nearest_within_a_second(start, sp
 
 
 def test_where_two_talk_at_once_the_one_who_was_speaking_goes_on():
-    rows = ((0.0, 3.0, A), (0.2, 6.0, B), (4.0, 4.8, A))
-    words = [("well", 0.0, 0.15), ("so", 1.0, 1.3), ("then", 3.5, 3.8), ("I", 4.1, 4.4)]
-    assert speakers(assign([segment(*words)], diarization(*rows))) == [A, A, B, B]
+    rows = ((0.0, 1.0, B), (0.5, 9.0, A), (2.0, 4.0, B))
+    words = [("well", 0.1, 0.4), ("I", 0.6, 0.9), ("think", 2.2, 2.6), ("so", 3.2, 3.5), ("yes", 5.0, 5.4)]
+    assert speakers(assign([segment(*words)], diarization(*rows))) == [B, B, B, B, A]
+    assert speakers(assign([segment(*words[2:])], diarization(*rows))) == [A, A, A]
 
 
 def test_a_word_far_from_every_turn_goes_with_its_neighbours():

@@ -63,6 +63,15 @@ def test_each_speaker_gets_the_voice_of_their_own_turns():
     assert (count.may_be_one, count.may_be_more) == (0, 0)
 
 
+def test_an_embedding_of_two_speakers_at_once_is_nobodys():
+    """Where the segmentation takes both for one local speaker, the embedding says nothing about either."""
+    heard = windows(TALK, 40)
+    heard.activity[5:8] = (1, 0, 0)
+    heard.embeddings[5:8, 0] = 3.0 * OTHER
+    voices, _, _ = describe(TURNS, heard, MODEL)
+    assert all(abs(np.dot(voice.embedding, OTHER)) < 0.05 for voice in voices)
+
+
 def test_two_people_under_one_label_show_in_its_purity():
     merged = turns((0.0, 26.0, A), (26.5, 40.0, A))
     (voice,), _, count = describe(merged, windows(TALK, 40), MODEL)

@@ -230,3 +230,44 @@ def test_speech_on_one_channel_alone_cannot_be_split(tmp_path):
 def test_options_that_contradict_each_other_are_refused(options):
     with pytest.raises(InvalidArgument, match="channels"):
         Options.from_flat(**options)
+
+
+def planned(monkeypatch) -> None:
+    """``auto`` plans ``one_speaker`` here, which needs no weights."""
+    from dataclasses import replace
+
+    from pipeline import run as runner
+
+    real = runner.plan
+    monkeypatch.setattr(
+        runner,
+        "plan",
+        lambda machine, options: replace(real(machine, options), diarize=(Choice("one_speaker"),)),
+    )
+
+
+def test_ordinary_stereo_is_diarized_by_voices(monkeypatch, tmp_path):
+    planned(monkeypatch)
+    path = wav(tmp_path / "stereo.wav", np.stack([A + B, hiss(-45, 2)]))
+    result = diarized(path, tmp_path)
+    assert result.stages["diarize"].backend == "one_speaker"
+    assert result.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "backend"),
+    [
+        ({}, "channels"),
+        ({"num_speakers": 2}, "channels"),
+        ({"max_speakers": 4}, "channels"),
+        ({"num_speakers": 3}, "one_speaker"),
+        ({"min_speakers": 3}, "one_speaker"),
+        ({"max_speakers": 1}, "one_speaker"),
+        ({"channels": "mix"}, "one_speaker"),
+    ],
+)
+def test_a_count_that_the_channels_cannot_give_leaves_it_to_the_voices(
+    monkeypatch, conversation, tmp_path, options, backend
+):
+    planned(monkeypatch)
+    assert diarized(conversation[0], tmp_path, **options).stages["diarize"].backend == backend
