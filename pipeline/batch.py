@@ -30,6 +30,12 @@ class Task:
     output_dir: Path
     formats: tuple[str, ...]
     subtitles: SubtitleOptions = field(default_factory=SubtitleOptions)
+    transcript: str | None = None  # the file of one to align
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files that it reads."""
+        return tuple(Path(path).expanduser() for path in (self.path, self.transcript) if path)
 
     @property
     def targets(self) -> tuple[Path, ...]:
@@ -40,9 +46,9 @@ class Task:
 
     @property
     def is_done(self) -> bool:
-        """Whether every result is there and no older than the recording."""
+        """Whether every result is there and no older than what it is made from."""
         try:
-            changed = Path(self.path).expanduser().stat().st_mtime
+            changed = max(path.stat().st_mtime for path in self.sources)
             return all(target.stat().st_mtime >= changed for target in self.targets)
         except OSError:
             return False
@@ -58,7 +64,9 @@ def do(task: Task, pool: ModelPool, cache: Cache, report: Report | None = None) 
 
     started = time.perf_counter()
     path = str(Path(task.path).expanduser().absolute())
-    request = JobRequest(operation=task.operation, path=path, options=task.options)
+    request = JobRequest(
+        operation=task.operation, path=path, transcript_path=task.transcript, options=task.options
+    )
     transcript = run(request, pool=pool, cache=cache, report=report)
     files = write_files(
         transcript, task.output_dir, task.stem, task.formats, overwrite=True, subtitles=task.subtitles

@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -163,15 +163,21 @@ def _task(settings: Settings, path: str) -> Task:
         output_dir=settings.output_dir,
         formats=settings.formats,
         subtitles=settings.subtitles,
+        transcript=settings.transcript,
     )
 
 
 def _tasks(settings: Settings, recordings: Sequence[str]) -> list[Task]:
     """Each recording once, with the name of its results.
 
-    Raises :class:`InvalidArgument` where results would fall on each other or on a recording.
+    Raises :class:`InvalidArgument` where results would fall on each other or on a recording, and for several
+    recordings to one transcript.
     """
     tasks = [_task(settings, path) for path in dict.fromkeys(recordings)]
+    if settings.transcript and (len(tasks) != 1 or settings.watch is not None):
+        raise InvalidArgument(
+            "a transcript belongs to one recording", hint="name the recording, not a folder"
+        )
     for stem, count in Counter(task.stem.casefold() for task in tasks).items():
         if count > 1:
             raise InvalidArgument(
@@ -179,11 +185,9 @@ def _tasks(settings: Settings, recordings: Sequence[str]) -> list[Task]:
                 hint="transcribe them one by one, each with its own --output_dir",
             )
     for task in tasks:
-        for target in task.targets:
-            if target.exists() and Path(task.path).exists() and target.samefile(task.path):
-                raise InvalidArgument(
-                    f"the result would replace the recording {task.path}", hint="use --output_dir"
-                )
+        for target, source in product(task.targets, task.sources):
+            if target.exists() and source.exists() and target.samefile(source):
+                raise InvalidArgument(f"the result would replace {source}", hint="use --output_dir")
     return tasks
 
 

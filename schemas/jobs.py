@@ -29,7 +29,7 @@ class JobRequest(Frozen):
     operation: Operation
     path: str | None = Field(None, description="Absolute path of the recording.")
     identity: FileIdentity | None = None
-    transcript_path: str | None = Field(None, description="A transcript (JSON) to align or to diarize.")
+    transcript_path: str | None = Field(None, description="A transcript to align or to diarize.")
     options: Options = Options()
 
 

@@ -91,6 +91,13 @@ def test_the_command_line_aligns_a_transcript(tmp_path: Path, capsys) -> None:
     assert "would replace" in capsys.readouterr().err
 
 
+def test_a_transcript_belongs_to_one_recording(tmp_path: Path, capsys) -> None:
+    for name in ("a.flac", "b.flac"):
+        shutil.copy(CLIP, tmp_path / name)
+    assert cli.main(["align", str(tmp_path), str(tmp_path / "a.srt")]) == cli.USAGE
+    assert "one recording" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("argv", [["a.wav"], ["a.wav", "b.srt", "c.srt"], ["a.wav", "b.srt", "--diarize"]])
 def test_the_command_line_wants_one_recording_and_one_transcript(argv: list[str], capsys) -> None:
     with pytest.raises(SystemExit) as ended:
