@@ -162,11 +162,15 @@ def decode_with_fallback(
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a chunk, at most 30 s; ``back`` counts how often its speech was gone back for."""
+    """A stretch of a chunk, at most 30 s; ``back`` counts how often its speech was gone back for.
+
+    ``after`` is the text that such a stretch follows: it often begins within a sentence.
+    """
 
     index: int
     span: Chunk
     back: int = 0
+    after: str = ""
 
 
 @dataclass
@@ -310,7 +314,10 @@ def _left_out(window: Window, decoded: Decoded) -> list[Window]:
         )
         if _seconds(regions, start + _SLACK_S, end - _SLACK_S) >= _LEFT_OUT_S:
             first, last = max(start, regions[0].start - _MARGIN_S), min(end, regions[-1].end + _MARGIN_S)
-            found.append(Window(window.index, Chunk(first, last, regions), window.back + 1))
+            after = " ".join(
+                u.text.strip() for u in decoded.utterances if window.span.start + u.start < start
+            )
+            found.append(Window(window.index, Chunk(first, last, regions), window.back + 1, after))
     return found
 
 

@@ -228,7 +228,8 @@ class _Windows:
 
         key = next(self.keys)
         self.spans[key] = span
-        before = self.schedule.before(span)[-self.room :] if self.room > 0 else ()
+        before = self.tokens.encode(span.after) if span.after else self.schedule.before(span)
+        before = tuple(before)[-self.room :] if self.room > 0 else ()
         return Window(key, lambda: self.asr._log_mel(self.recording, span.span), before)
 
     def _decoded(self, said: WindowText, duration: float) -> Decoded:

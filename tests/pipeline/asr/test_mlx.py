@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from pipeline.plan import Choice
-from pipeline.vad import Chunk
+from pipeline.vad import Chunk, SpeechRegion, with_doubtful
 from schemas.errors import InvalidArgument, StageFailed
 from schemas.options import Options
 
@@ -136,6 +138,42 @@ def test_the_text_before_a_chunk_reaches_the_model(loaded, english, monkeypatch)
     first = " ".join(s.text for s in texts[0].segments)
     assert told[0].split() == ["server"]
     assert told[1].split() == ["server", *first.split()]
+
+
+def test_speech_that_the_vad_dropped_is_read_where_the_model_is_sure(loaded, english) -> None:
+    """The second chunk is under the threshold, but near it."""
+    recording, chunks = english
+    found = with_doubtful(chunks[:1], [SpeechRegion(0.4, 12.4)], 30.0, recording)
+    assert [chunk.doubtful for chunk in found] == [False, True]
+    texts = transcribed(loaded("mlx", beam_size=1), recording, found)
+    assert "lunch break" in text_of({1: texts[1]})
+    assert not [w for t in texts.values() for w in t.warnings]
+
+
+def test_speech_that_is_gone_back_for_is_read_after_the_text_before_it(loaded, english, monkeypatch) -> None:
+    from pipeline.asr import _decoding
+    from pipeline.whisper_mlx.tokens import Tokens
+
+    told, prompt = [], Tokens.prompt
+
+    def watched(self, language, task, timestamps, before=()):
+        told.append(self.decode(list(before)).strip())
+        return prompt(self, language, task, timestamps, before)
+
+    def first_only(decoded):
+        return dataclasses.replace(decoded, utterances=decoded.utterances[:1])
+
+    take = _decoding._take
+    cut = lambda owner, window, decoded, fallback: take(  # noqa: E731
+        owner, window, first_only(decoded) if window.back == 0 else decoded, fallback
+    )
+    monkeypatch.setattr(Tokens, "prompt", watched)
+    monkeypatch.setattr(_decoding, "_take", cut)
+    recording, chunks = english
+    texts = transcribed(loaded("mlx", beam_size=1), recording, chunks[1:])
+    assert told[0] == ""
+    assert told[1] == texts[0].segments[0].text
+    assert "lunch break" in text_of(texts)
 
 
 def test_numerals_can_be_suppressed(loaded, english) -> None:
