@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from schemas.errors import BackendUnavailable
 from schemas.options import Options
 
-
 _ASR_ON_GPU = ("mlx", "mlx_whisper", "faster_whisper")
 # At the same weights and word errors faster_whisper's int8 products are ahead of float32 ones on a CPU: `make
 # bench-asr` compares them. MLX has no int8 products there.
