@@ -17,7 +17,7 @@ REFERENCE = ROOT / "tests" / "data" / "syn_en_meeting_a.segments.json"
 CALL_LIMIT_S = 60  # of Claude Desktop and Codex; the server answers after 45
 
 # "Priya, could you …": who is called speaks next. "Morning Maya.": who is greeted has just spoken.
-CALLED = re.compile(r"(?:^|[.?!] )(?!Hi|Hello|Okay|Sorry)([A-Z][a-z]+), (?:can|could|would|will|do)\b")
+CALLED = re.compile(r"(?:^|[.?!,] )(?!Hi|Hello|Okay|Sorry)([A-Z][a-z]+), (?:can|could|would|will|do)\b")
 GREETED = re.compile(r"\b(?:[Mm]orning|[Hh]ello|[Hh]i|[Tt]hanks),? ([A-Z][a-z]+)\b")
 
 

@@ -2,9 +2,14 @@
 
 import json
 
+import anyio
 import jsonschema
 import pytest
 from answers import body, error, transcribed
+from mcp import Client
+
+from mcp_server.server import build
+from mcp_server.store import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -91,3 +96,18 @@ async def test_many_long_quotes_stay_small_enough_for_a_client(client, recording
         )
         assert len(result.content[0].text) + len(json.dumps(body(result))) < 45_000
         assert len(result.structured_content["quotes"]) > 10
+
+
+async def test_a_server_that_keeps_for_days_deletes_what_is_older_when_it_starts(make_settings, recording):
+    async with Client(build(make_settings())[0]) as client:
+        old = await transcribed(client, recording("fast-1"))
+        new = await transcribed(client, recording("fast-2"))
+    store = Store(make_settings())
+    with store.database.writing() as db:
+        db.execute("UPDATE transcripts SET created_at = 0 WHERE id = ?", (old["transcript_id"],))
+    store.close()
+    async with Client(build(make_settings(keep_days=30.0))[0]) as client:
+        with anyio.fail_after(30):
+            while (listed := (await call(client, "list_transcripts"))[0])["total"] > 1:
+                await anyio.sleep(0.05)
+    assert [item["transcript_id"] for item in listed["transcripts"]] == [new["transcript_id"]]
