@@ -148,14 +148,22 @@ def _diarize(machine: Machine, options: Options) -> tuple[Choice, ...]:
     def ways(backend: str) -> tuple[Choice, ...]:
         if backend in ("one_speaker", "channels"):
             return (Choice(backend),)
+        devices = (
+            _mlx_devices(machine) if backend == "mlx" else _torch_devices(machine, mps=backend == "pyannote")
+        )
         return tuple(
             Choice(backend, device, asked.diarize_model, model_required=asked.diarize_model is not None)
-            for device in _asked_device(options.asr.device, _torch_devices(machine, mps=True))
+            for device in _asked_device(options.asr.device, devices)
         )
 
-    # one_speaker is never a silent substitute: a wrong answer is worse than none.
+    # MLX where it has a GPU; on a CPU torch is several times faster, and each can replace the other. pyannote has
+    # the last word on pipelines with other networks. one_speaker is never a silent substitute: a wrong answer is
+    # worse than none.
+    order = ("mlx", "torch", "pyannote") if machine.mlx_on_gpu else ("torch", "mlx", "pyannote")
+    if asked.diarize_mode == "fast":
+        order = order[:2]
     backend = "channels" if asked.channels == "split" else asked.diarize_backend
-    return _candidates(machine, "diarize", backend, ("pyannote",), ways)
+    return _candidates(machine, "diarize", backend, order, ways)
 
 
 def _candidates(machine, room, asked, order, ways) -> tuple[Choice, ...]:

@@ -287,6 +287,7 @@ def _stage_report(choice: Choice, backend: Any, seconds: float, duration_s: floa
         model=backend.model,
         revision=getattr(backend, "revision", None),
         device=backend.device,
+        mode=getattr(backend, "mode", None),
         seconds=round(seconds, 3),
         rtfx=round(duration_s / seconds, 2) if seconds > 0 else None,
     )

@@ -17,7 +17,8 @@ Task = Literal["transcribe", "translate"]
 VadMethod = Literal["auto", "silero", "pyannote", "energy"]
 AsrBackend = Literal["auto", "mlx", "faster_whisper", "mlx_whisper", "echo"]
 AlignBackend = Literal["auto", "wav2vec2_mlx", "whisperx", "cross_attention", "even"]
-DiarizeBackend = Literal["auto", "pyannote", "channels", "one_speaker"]
+DiarizeBackend = Literal["auto", "mlx", "torch", "pyannote", "channels", "one_speaker"]
+DiarizeMode = Literal["auto", "exact", "fast"]
 Channels = Literal["auto", "mix", "split"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ComputeType = Literal["auto", "float32", "float16", "bfloat16", "int8", "int4"]
@@ -112,6 +113,9 @@ class DiarizeOptions(Frozen):
     """Who spoke when."""
 
     diarize_backend: DiarizeBackend = "auto"
+    diarize_mode: DiarizeMode = Field(
+        "auto", description="Of mlx and torch: pyannote's own turns, or nearly those for far less work."
+    )
     diarize_model: str | None = None
     num_speakers: int | None = Field(None, ge=1, le=64)
     min_speakers: int | None = Field(None, ge=1, le=64)
@@ -137,6 +141,11 @@ class DiarizeOptions(Frozen):
             )
         if self.channels == "mix" and by_channel:
             raise ValueError("diarize_backend=channels needs channels=auto or split")
+        able = {"auto", "mlx", "torch"} | ({"pyannote"} if self.diarize_mode == "exact" else set())
+        if self.diarize_mode != "auto" and self.diarize_backend not in able:
+            raise ValueError(
+                f"diarize_backend={self.diarize_backend} has no diarize_mode={self.diarize_mode}"
+            )
         return self
 
 

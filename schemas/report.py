@@ -18,6 +18,7 @@ class StageReport(Frozen):
     model: str | None = Field(None, description="Weights, as name or repository; none where there are none.")
     revision: str | None = Field(None, description="Commit, or checksum, of the weights.")
     device: str | None = Field(None, description="cpu, cuda, mps or metal.")
+    mode: str | None = Field(None, description="How, where the backend has several ways (diarize_mode).")
     seconds: float = Field(0.0, ge=0, description="Wall time of the stage.")
     rtfx: float | None = Field(None, ge=0, description="Seconds of audio per second of work.")
     cached: bool = Field(False, description="Taken from the stage cache; `seconds` is then the original's.")
@@ -60,6 +61,7 @@ WARNINGS: dict[str, str] = {
     "text_not_heard": "Words of the transcript were not heard in the recording.",
     "outside_recording": "Parts of the transcript lie beyond the end of the recording.",
     "speaker_limit": "The number of speakers asked for could not be met.",
+    "speakers_forced": "The number of speakers asked for was forced by a much worse clustering.",
     "segment_too_long": "A segment is longer than a page and was returned alone.",
     "flag_ignored": "A flag has no effect in this version.",
     "self_check_failed": "A device gave results that differ from the CPU's, and the CPU was used.",

@@ -16,6 +16,7 @@ from pipeline.diarization_core.plda import Plda
 INACTIVE = -2
 MIN_ACTIVE_RATIO = 0.2
 _KEPT_PRIOR = 1e-7
+MOST_TRAINING = 9000  # embeddings of two hours; the linkage's time and memory grow with their square
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,14 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Clusters:
-    """``labels`` (windows, local speakers), ``INACTIVE`` for none; ``centroids`` (clusters, dimension)."""
+    """``labels`` (windows, local speakers), ``INACTIVE`` for none; ``centroids`` (clusters, dimension).
+
+    ``found`` is the number that the clustering found by itself, where it was made to give another one.
+    """
 
     labels: np.ndarray
     centroids: np.ndarray
+    found: int | None = None
 
 
 class Clustering(Protocol):
@@ -55,6 +60,16 @@ def trainable(embeddings: np.ndarray, activity: np.ndarray) -> tuple[np.ndarray,
     return np.where(enough & ~np.isnan(embeddings).any(axis=2))
 
 
+def thinned(windows: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+    """Which training embeddings to cluster, by their ``windows``, and of how many each stands for one.
+
+    Windows overlap, so that of a recording of many hours every second or third says as much: the rest is assigned
+    to the clusters like any other embedding.
+    """
+    every = max(1, -(-len(windows) // most))
+    return windows % every == 0, every
+
+
 @dataclass(frozen=True)
 class Agglomerative:
     """pyannote 3.1's clustering: centroid linkage of unit embeddings, small clusters given to large ones."""
@@ -62,25 +77,27 @@ class Agglomerative:
     threshold: float = 0.7045654963945799
     min_cluster_size: int = 12
     constrained: bool = False
+    most_training: int = MOST_TRAINING
 
     def __call__(self, embeddings: np.ndarray, activity: np.ndarray, bounds: Bounds) -> Clusters:
         windows, speakers = trainable(embeddings, activity)
-        train = embeddings[windows, speakers]
+        kept, every = thinned(windows, self.most_training)
+        train = embeddings[windows[kept], speakers[kept]]
         bounds = bounds.among(len(train))
         if len(train) == 0 or bounds.most < 2:
             return _one_cluster(embeddings, train)
-        labels = self.train_labels(train, bounds)
+        labels = self.train_labels(train, bounds, every)
         centroids = np.stack([train[labels == k].mean(axis=0) for k in range(labels.max() + 1)])
         similar = similarity(embeddings, centroids)
         hard = constrained_argmax(similar) if self.constrained else similar.argmax(axis=2)
         return Clusters(hard, centroids)
 
-    def train_labels(self, train: np.ndarray, bounds: Bounds) -> np.ndarray:
-        """Clusters of the training embeddings (n, dimension), numbered from 0."""
+    def train_labels(self, train: np.ndarray, bounds: Bounds, every: int = 1) -> np.ndarray:
+        """Clusters of the training embeddings (n, dimension), of ``every`` so many one, numbered from 0."""
         count = len(train)
         if count == 1:
             return np.zeros(1, int)
-        smallest = min(self.min_cluster_size, max(1, round(0.1 * count)))
+        smallest = min(max(1, round(self.min_cluster_size / every)), max(1, round(0.1 * count)))
         unit = train / np.linalg.norm(train, axis=-1, keepdims=True)
         tree = linkage(unit, method="centroid", metric="euclidean")
         labels = fcluster(tree, self.threshold, criterion="distance") - 1
@@ -99,18 +116,18 @@ class Agglomerative:
 
     def _nearest_cut(self, tree: np.ndarray, wanted: int, smallest: int) -> np.ndarray:
         """The cut of the tree nearest to the threshold whose number of large clusters is nearest to wanted."""
+        count = len(tree) + 1
+        sizes = np.concatenate([np.ones(count), tree[:, 3]])
+        large = (sizes >= smallest).astype(int)
+        joined = tree[:, :2].astype(int)
+        found = large[:count].sum() + np.cumsum(large[count:] - large[joined[:, 0]] - large[joined[:, 1]])
+        order = np.argsort(np.abs(tree[:, 2] - self.threshold))
+        order = order[tree[order, 3] >= smallest]
+        off = np.abs(found[order] - wanted)
+        best = order[off.argmin()] if len(order) and off.min() < abs(1 - wanted) else len(tree)
         steps = tree.copy()
         steps[:, 2] = np.arange(len(tree))
-        best_step, best_count = len(tree), 1
-        for step in np.argsort(np.abs(tree[:, 2] - self.threshold)):
-            if steps[step, 3] < smallest:
-                continue
-            found = len(_large(fcluster(steps, step, criterion="distance") - 1, smallest))
-            if abs(found - wanted) < abs(best_count - wanted):
-                best_step, best_count = step, found
-            if found == wanted:
-                break
-        return fcluster(steps, best_step, criterion="distance") - 1
+        return fcluster(steps, best, criterion="distance") - 1
 
 
 @dataclass(frozen=True)
@@ -125,10 +142,12 @@ class Vbx:
     threshold: float = 0.6
     fa: float = 0.07
     fb: float = 0.8
+    most_training: int = MOST_TRAINING
 
     def __call__(self, embeddings: np.ndarray, activity: np.ndarray, bounds: Bounds) -> Clusters:
         windows, speakers = trainable(embeddings, activity)
-        train = embeddings[windows, speakers]
+        kept, _ = thinned(windows, self.most_training)
+        train = embeddings[windows[kept], speakers[kept]]
         if len(train) < 2:
             return _one_cluster(embeddings, train)
         unit = train / np.linalg.norm(train, axis=1, keepdims=True)
@@ -137,12 +156,13 @@ class Vbx:
         gamma, priors = vbx(self.plda(train), self.plda.phi, start, self.fa, self.fb)
         weights = gamma[:, priors > _KEPT_PRIOR]
         centroids = weights.T @ train / weights.sum(axis=0, keepdims=True).T
-        wanted = self._wanted(len(centroids), bounds.among(len(train)))
+        found = len(centroids)
+        wanted = self._wanted(found, bounds.among(len(train)))
         if wanted is not None:
             centroids = _k_means(unit, train, wanted)
         similar = similarity(embeddings, centroids)
         if wanted is not None:
-            return Clusters(similar.argmax(axis=2), centroids)
+            return Clusters(similar.argmax(axis=2), centroids, found)
         similar[activity.sum(axis=1) == 0] = np.nanmin(similar) - 1.0
         return Clusters(constrained_argmax(similar), centroids)
 

@@ -38,31 +38,46 @@ class Networks:
 
 
 @dataclass(frozen=True)
+class Pipeline:
+    """All that makes the answer; the rest are pyannote's hyper-parameters."""
+
+    networks: Networks
+    clustering: Clustering
+    exclude_overlap: bool = True
+    min_duration_off_s: float = 0.0
+    step_s: float = 1.0
+
+
+@dataclass(frozen=True)
 class Found:
-    """Turns that may overlap, turns that don't, and each speaker's voice (dimension,) by label."""
+    """Turns that may overlap, turns that don't, and what was found in the windows (none where nobody speaks).
+
+    ``activity`` is (windows, frames, local speakers), ``embeddings`` (windows, local speakers, dimension), NaN for
+    the silent. ``by_itself`` is the number of speakers that the clustering found, where it was made to give another one.
+    """
 
     turns: tuple[SpeakerTurn, ...] = ()
     exclusive_turns: tuple[SpeakerTurn, ...] = ()
-    centroids: dict[str, np.ndarray] | None = None
+    activity: np.ndarray | None = None
+    embeddings: np.ndarray | None = None
+    by_itself: int | None = None
 
 
 def diarize(
     recording: Recording,
-    networks: Networks,
-    clustering: Clustering,
+    pipeline: Pipeline,
     bounds: Bounds,
     *,
     mode: Mode,
     progress: Callable[[float], None],
-    step_s: float = 1.0,
 ) -> Found:
     """The turns of a recording of any length. ``progress`` takes a fraction and may raise to cancel."""
+    networks, step_s = pipeline.networks, pipeline.step_s
     step_samples = round(step_s * frames.SAMPLE_RATE)
     share = _ACTIVITY_SHARE[mode]
     activity = find_activity(recording, networks, step_samples, lambda f: progress(share * f))
     if not activity.any():
         return Found()
-    count = frames.speaker_count(activity, step_s)
     embed = voices.exact if mode == "exact" else voices.fast
     embeddings = embed(
         recording,
@@ -71,14 +86,29 @@ def diarize(
         step_samples,
         networks.embedding_batch,
         lambda f: progress(share + (0.97 - share) * f),
+        exclude_overlap=pipeline.exclude_overlap,
     )
-    clusters = clustering(embeddings, activity, bounds)
+    clusters = pipeline.clustering(embeddings, activity, bounds)
     labels = clusters.labels.copy()
     labels[activity.sum(axis=1) == 0] = INACTIVE
+    count = frames.speaker_count(activity, step_s)
     most = bounds.exactly or bounds.most
-    found = _reconstructed(activity, labels, count if most is None else np.minimum(count, most), step_s)
+    count = count if most is None else np.minimum(count, most)
+
+    def turns(count: np.ndarray) -> list[tuple[float, float, int]]:
+        speaking = reconstruction.discrete(activity, labels, count, step_s)
+        return reconstruction.turns(speaking, recording.duration_s, pipeline.min_duration_off_s)
+
+    every, one = turns(count), turns(np.minimum(count, 1))
     progress(1.0)
-    return _named(*found, clusters.centroids)
+    names = reconstruction.names_in_order(every)
+    return Found(
+        reconstruction.labelled(every, names),
+        reconstruction.labelled([turn for turn in one if turn[2] in names], names),
+        activity,
+        embeddings,
+        clusters.found,
+    )
 
 
 def find_activity(
@@ -97,19 +127,3 @@ def find_activity(
         activity[batch.start : batch.stop] = frames.binarize(networks.segmentation(np.ascontiguousarray(cut)))
         progress((batch[-1] + 1) / windows)
     return activity
-
-
-def _reconstructed(activity: np.ndarray, labels: np.ndarray, count: np.ndarray, step_s: float):
-    """Overlapping and exclusive turns, (start, end, cluster)."""
-    every = reconstruction.discrete(activity, labels, count, step_s)
-    one = reconstruction.discrete(activity, labels, np.minimum(count, 1), step_s)
-    return reconstruction.turns(every), reconstruction.turns(one)
-
-
-def _named(every: list, one: list, centroids: np.ndarray) -> Found:
-    names = reconstruction.names_in_order(every)
-    return Found(
-        reconstruction.labelled(every, names),
-        reconstruction.labelled([turn for turn in one if turn[2] in names], names),
-        {name: centroids[cluster] for cluster, name in names.items() if cluster < len(centroids)},
-    )

@@ -8,7 +8,7 @@ precision is not offered: it broke VBx clustering elsewhere (6.8 to 27.1 % DER o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import mlx.core as mx
 import numpy as np
@@ -82,14 +82,26 @@ class _MlxEmbedding:
     mels_per_frame: int
     last: _Conv
 
-    def pool(self, frames: mx.array | np.ndarray, masks: np.ndarray) -> np.ndarray:
+    def trunk(self, mels: np.ndarray) -> mx.array:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.trunk`."""
+        frames = self._frames(mx.array(mels))
+        mx.eval(frames)  # the graph goes, and with it the layers' outputs
+        return frames
+
+    def pool(self, frames: mx.array, masks: np.ndarray) -> np.ndarray:
         """As :meth:`pipeline.diarization_core.voices.Embedding.pool`."""
-        frames = mx.array(frames)
         return np.array(self.last.pointwise(_statistics(frames, mx.array(masks))))
 
-    def to_numpy(self, frames: mx.array) -> np.ndarray:
-        """As :meth:`pipeline.diarization_core.voices.Embedding.to_numpy`."""
-        return np.array(frames)
+    def pool_shared(self, frames: mx.array, masks: np.ndarray) -> np.ndarray:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.pool_shared`."""
+        return np.array(self.last.pointwise(_statistics_by_products(frames, mx.array(masks))))
+
+    def join(self, pieces: Sequence[mx.array]) -> mx.array:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.join`."""
+        return pieces[0] if len(pieces) == 1 else mx.concatenate(list(pieces))
+
+    def _frames(self, mels: mx.array) -> mx.array:
+        raise NotImplementedError
 
 
 class MlxResNet34(_MlxEmbedding):
@@ -111,9 +123,9 @@ class MlxResNet34(_MlxEmbedding):
         ]
         self.last = _Conv(state, "seg_1", bias="seg_1.bias")
 
-    def trunk(self, mels: np.ndarray) -> mx.array:
+    def _frames(self, mels: mx.array) -> mx.array:
         """(batch, mels, 80) to (batch, frames, 2560)."""
-        x = _relu(self.stem.over_plane(mx.array(mels).transpose(0, 2, 1)[..., None]))
+        x = _relu(self.stem.over_plane(mels.transpose(0, 2, 1)[..., None]))
         for block in self.blocks:
             x = block(x)
         return _flattened(x)
@@ -141,9 +153,9 @@ class MlxCamPlusPlus(_MlxEmbedding):
         self.out = _Affine(state, "xvector.out_nonlinear.batchnorm")
         self.last = _Conv(state, "xvector.dense.linear", "xvector.dense.nonlinear.batchnorm")
 
-    def trunk(self, mels: np.ndarray) -> mx.array:
+    def _frames(self, mels: mx.array) -> mx.array:
         """(batch, mels, 80) to (batch, frames, 512)."""
-        x = _relu(self.stem.over_plane(mx.array(mels).transpose(0, 2, 1)[..., None]))
+        x = _relu(self.stem.over_plane(mels.transpose(0, 2, 1)[..., None]))
         for block in self.blocks:
             x = block(x)
         x = _flattened(_relu(self.thin.over_plane(x, (2, 1))))
@@ -214,6 +226,17 @@ def _statistics(frames: mx.array, masks: mx.array) -> mx.array:
         axis=1,
     )
     return mx.concatenate([mean, mx.sqrt(variance / correction)], axis=-1)
+
+
+def _statistics_by_products(frames: mx.array, masks: mx.array) -> mx.array:
+    """As :func:`_statistics` for many masks (rows, frames) over the same frames (frames, channels)."""
+    offset = frames.mean(axis=0)  # small numbers, so that the difference of squares keeps its digits
+    centred = frames - offset
+    weight = masks.sum(axis=1, keepdims=True)
+    mean = masks @ centred / (weight + 1e-8)
+    squares = mx.maximum(masks @ mx.square(centred) - weight * mx.square(mean), 0.0)
+    variance = mx.where(weight > 1, squares / mx.maximum(weight - 1, 1.0), 0.0)
+    return mx.concatenate([mean + offset * (weight > 0), mx.sqrt(variance)], axis=-1)
 
 
 def _scale_and_shift(state: State, prefix: str) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from pipeline.diarization_core.sincnet import SINC_STRIDE, sinc_filters
 
 _EPSILON = 1e-5
 _STEPS_PER_EVALUATION = 64  # keeps the graph of the LSTM's 589 steps small
+_FRONT_WINDOWS = 32  # the front end's outputs are large, the LSTM's are not
 
 
 def convert(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -53,7 +54,11 @@ class PyanNet:
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """As :class:`pipeline.diarization_core.core.Segmentation`."""
-        x = self._front_end(mx.array(windows))
+        parts = []
+        for first in range(0, len(windows), _FRONT_WINDOWS):
+            parts.append(self._front_end(mx.array(windows[first : first + _FRONT_WINDOWS])))
+            mx.eval(parts[-1])
+        x = mx.concatenate(parts)
         for layer in range(4):
             x = self._lstm(x, layer)
         for i in range(2):
@@ -82,7 +87,7 @@ class PyanNet:
         states = []
         mx.eval(x)
         for step in range(time):
-            hidden, cell = self._gates(x[step] + hidden @ w_state, cell)
+            hidden, cell = self._gates(mx.addmm(x[step], hidden, w_state), cell)
             states.append(hidden)
             if step % _STEPS_PER_EVALUATION == _STEPS_PER_EVALUATION - 1:
                 mx.async_eval(hidden, cell)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from pipeline.diarization_core.clustering import INACTIVE
 from pipeline.diarization_core.frames import first_frames, frame_count, frame_time
 from schemas.diarization import SpeakerTurn
+
+_BLOCK_FRAMES = 1 << 16  # ranks are eight bytes each; a recording of hours has a million frames
 
 
 def discrete(activity: np.ndarray, labels: np.ndarray, count: np.ndarray, step_s: float) -> np.ndarray:
@@ -26,31 +30,55 @@ def discrete(activity: np.ndarray, labels: np.ndarray, count: np.ndarray, step_s
     most = int(count.max())
     if clusters < most:
         summed = np.pad(summed, ((0, 0), (0, most - clusters)))
-    ranks = np.empty(summed.shape, int)
-    np.put_along_axis(ranks, np.argsort(-summed, axis=-1), np.arange(summed.shape[1])[None], axis=1)
     length = min(len(summed), len(count))
-    return ranks[:length] < count[:length, None]
+    speaking = np.empty((length, summed.shape[1]), bool)
+    for first in range(0, length, _BLOCK_FRAMES):
+        rows = slice(first, min(length, first + _BLOCK_FRAMES))
+        ranks = np.empty(summed[rows].shape, int)
+        np.put_along_axis(ranks, np.argsort(-summed[rows], axis=-1), np.arange(ranks.shape[1])[None], axis=1)
+        speaking[rows] = ranks < count[rows, None]
+    return speaking
 
 
-def turns(speaking: np.ndarray) -> list[tuple[float, float, int]]:
-    """Stretches of frames (frames, speakers) bool as (start, end, speaker), in order, seconds.
+def turns(
+    speaking: np.ndarray, end_s: float = np.inf, min_gap_s: float = 0.0
+) -> list[tuple[float, float, int]]:
+    """Stretches of frames (frames, speakers) bool as (start, end, speaker), in order, in seconds, up to ``end_s``.
 
-    A turn goes from the middle of its first frame to the middle of the first frame after it.
+    A turn goes from the middle of its first frame to the middle of the first frame after it; a pause shorter than
+    ``min_gap_s`` does not end it.
     """
-    found = []
+    found: list[tuple[float, float, int]] = []
     last = len(speaking) - 1
     for speaker in range(speaking.shape[1]):
         edges = np.diff(speaking[:, speaker].astype(np.int8), prepend=0, append=0)
+        own: list[tuple[float, float]] = []
         for first, behind in zip(np.where(edges == 1)[0], np.where(edges == -1)[0], strict=True):
             stop = min(behind, last)
             if stop > first:
-                found.append((frame_time(first), frame_time(stop), speaker))
-    return sorted(found)
+                own.append((frame_time(first), frame_time(stop)))
+        found += [(*turn, speaker) for turn in _joined(own, min_gap_s)]
+    cut = ((start, min(end_s, end), speaker) for start, end, speaker in found)
+    return sorted(turn for turn in cut if turn[0] < turn[1])
+
+
+def _joined(own: list[tuple[float, float]], min_gap_s: float) -> Iterator[tuple[float, float]]:
+    """A speaker's turns, those with a shorter pause between them made one."""
+    begin = end = None
+    for start, stop in own:
+        if end is not None and start - end >= min_gap_s:
+            yield begin, end
+            begin = start
+        begin, end = (start if begin is None else begin), stop
+    if end is not None:
+        yield begin, end
 
 
 def labelled(found: list[tuple[float, float, int]], names: dict[int, str]) -> tuple[SpeakerTurn, ...]:
-    """Turns with the names of their speakers."""
-    return tuple(SpeakerTurn(start=start, end=end, speaker=names[speaker]) for start, end, speaker in found)
+    """Turns with the names of their speakers, to the millisecond."""
+    rounded = ((round(start, 3), round(end, 3), names[speaker]) for start, end, speaker in found)
+    turns = (SpeakerTurn(start=start, end=end, speaker=name) for start, end, name in rounded if start < end)
+    return tuple(sorted(turns, key=lambda turn: (turn.start, turn.end)))
 
 
 def names_in_order(found: list[tuple[float, float, int]]) -> dict[int, str]:

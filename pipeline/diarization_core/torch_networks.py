@@ -6,7 +6,7 @@ Shapes and names of weights are those of the checkpoints (see :mod:`pipeline.dia
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -67,16 +67,20 @@ class _TorchEmbedding:
         return frames.transpose(1, 2)
 
     @torch.inference_mode()
-    def pool(self, frames: Tensor | np.ndarray, masks: np.ndarray) -> np.ndarray:
+    def pool(self, frames: Tensor, masks: np.ndarray) -> np.ndarray:
         """As :meth:`pipeline.diarization_core.voices.Embedding.pool`."""
-        if isinstance(frames, np.ndarray):
-            frames = torch.from_numpy(frames)
-        statistics = _statistics(frames.to(self.device), torch.from_numpy(masks).to(self.device))
+        statistics = _statistics(frames, torch.from_numpy(masks).to(self.device))
         return self._last(statistics).cpu().numpy()
 
-    def to_numpy(self, frames: Tensor) -> np.ndarray:
-        """As :meth:`pipeline.diarization_core.voices.Embedding.to_numpy`."""
-        return frames.cpu().numpy()
+    @torch.inference_mode()
+    def pool_shared(self, frames: Tensor, masks: np.ndarray) -> np.ndarray:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.pool_shared`."""
+        statistics = _statistics_by_products(frames, torch.from_numpy(masks).to(self.device))
+        return self._last(statistics[None])[0].cpu().numpy()
+
+    def join(self, pieces: Sequence[Tensor]) -> Tensor:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.join`."""
+        return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
     def _frames(self, mels: Tensor) -> Tensor:
         raise NotImplementedError
@@ -186,6 +190,17 @@ def _statistics(frames: Tensor, masks: Tensor) -> Tensor:
         dim=1,
     )
     return torch.cat([mean, (variance / correction).sqrt()], dim=-1)
+
+
+def _statistics_by_products(frames: Tensor, masks: Tensor) -> Tensor:
+    """As :func:`_statistics` for many masks (rows, frames) over the same frames (frames, channels)."""
+    offset = frames.mean(dim=0)  # small numbers, so that the difference of squares keeps its digits
+    centred = frames - offset
+    weight = masks.sum(dim=1, keepdim=True)
+    mean = masks @ centred / (weight + 1e-8)
+    squares = (masks @ centred.square() - weight * mean.square()).clamp_min(0.0)
+    variance = torch.where(weight > 1, squares / (weight - 1).clamp_min(1.0), 0.0)
+    return torch.cat([mean + offset * (weight > 0), variance.sqrt()], dim=-1)
 
 
 def _fill(module: nn.Module, state: State, prefix: str = "") -> None:

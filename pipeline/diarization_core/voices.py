@@ -8,22 +8,26 @@ recording, in blocks with context, and lets the windows share its frames: about 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.diarization_core.fbank import HOP_SAMPLES, N_MELS, WindowShape, fbank, frames_of
-from pipeline.diarization_core.frames import SAMPLE_RATE, WINDOW_FRAMES, WINDOW_SAMPLES
+from pipeline.diarization_core.fbank import HOP_SAMPLES, WindowShape, fbank, frames_of
+from pipeline.diarization_core.fbank import WINDOW_SAMPLES as FRAME_SAMPLES
+from pipeline.diarization_core.frames import WINDOW_FRAMES, WINDOW_SAMPLES
 from pipeline.recording import Recording
 
 WINDOW_MELS = frames_of(WINDOW_SAMPLES)
 BLOCK_MELS = 3000  # 30 s
-CONTEXT_MELS = 500  # 5 s on each side of a block
+CONTEXT_MELS = 504  # 5 s on each side of a block; a multiple of every network's mels_per_frame
+_POOLED_WINDOWS = (
+    32  # fast: windows pooled together; no more of silence lies between two of them than of a window
+)
 
 
 class Embedding(Protocol):
-    """A speaker embedding network in two steps, on any framework."""
+    """A speaker embedding network in two steps, on any framework. Frames stay where the network runs."""
 
     dimension: int
     min_samples: int  # less speech than this says little about a voice
@@ -39,8 +43,12 @@ class Embedding(Protocol):
         """Frames and masks (batch, speakers, frames) to voices (batch, speakers, dimension), float32."""
         ...
 
-    def to_numpy(self, frames: Any) -> np.ndarray:
-        """Frames on the host."""
+    def pool_shared(self, frames: Any, masks: np.ndarray) -> np.ndarray:
+        """Frames (frames, channels) and masks of zeros and ones (rows, frames) to voices (rows, dimension)."""
+        ...
+
+    def join(self, pieces: Sequence[Any]) -> Any:
+        """Pieces (frames, channels) end to end."""
         ...
 
 
@@ -59,14 +67,23 @@ def exact(
     step_samples: int,
     batch_size: int,
     progress: Callable[[float], None],
+    *,
+    exclude_overlap: bool = True,
 ) -> np.ndarray:
     """Voices (windows, speakers, dimension) from each window by itself; NaN where a speaker is silent."""
-
-    def frames_of_windows(windows: Sequence[int]) -> Any:
-        mels = [_window_mels(recording, window * step_samples, embedding) for window in windows]
-        return embedding.trunk(np.stack(mels))
-
-    return _pooled(activity, embedding, batch_size, frames_of_windows, progress)
+    step_mels = _whole_hops(step_samples)
+    mels = _Mels(recording, embedding)
+    voices, spoken = _unheard(activity, embedding)
+    for first in range(0, len(spoken), batch_size):
+        batch = spoken[first : first + batch_size]
+        windows = (mels.read(window * step_mels, WINDOW_MELS) for window in batch.tolist())
+        frames = embedding.trunk(np.stack([window - window.mean(axis=0) for window in windows]))
+        masks = _masks(activity[batch], embedding, exclude_overlap)
+        found = embedding.pool(frames, _nearest(masks, frames.shape[1]))
+        found[masks.sum(axis=2) == 0] = np.nan
+        voices[batch] = found
+        progress(min(1.0, (first + len(batch)) / len(spoken)))
+    return voices
 
 
 def fast(
@@ -76,38 +93,51 @@ def fast(
     step_samples: int,
     batch_size: int,
     progress: Callable[[float], None],
+    *,
+    exclude_overlap: bool = True,
 ) -> np.ndarray:
     """Voices (windows, speakers, dimension) from frames that all windows share; NaN where one is silent."""
-    shared = _SharedFrames(recording, embedding)
+    shared = _SharedFrames(recording, embedding, max(1, batch_size // 4))
     count = -(-WINDOW_MELS // embedding.mels_per_frame)
-    step_mels = step_samples / HOP_SAMPLES
+    step_frames = step_samples / HOP_SAMPLES / embedding.mels_per_frame
+    voices, spoken = _unheard(activity, embedding)
+    done = 0
+    for batch in _neighbours(spoken, _POOLED_WINDOWS):
+        masks = _masks(activity[batch], embedding, exclude_overlap)
+        firsts = np.rint(batch * step_frames).astype(int)
+        begin, end = firsts[0], min(firsts[-1] + count, shared.total)
+        rows = np.zeros((*masks.shape[:2], end - begin), np.float32)
+        for row, first, mask in zip(rows, firsts - begin, _nearest(masks, count), strict=True):
+            cut = row[:, first : first + count]
+            cut[:] = mask[:, : cut.shape[1]]
+        found = embedding.pool_shared(shared.read(begin, end), rows.reshape(-1, end - begin))
+        found = found.reshape(*masks.shape[:2], -1)
+        found[rows.sum(axis=2) == 0] = np.nan
+        voices[batch] = found
+        done += len(batch)
+        progress(done / len(spoken))
+    return voices
 
-    def frames_of_windows(windows: Sequence[int]) -> Any:
-        firsts = [round(window * step_mels / embedding.mels_per_frame) for window in windows]
-        return np.stack([shared.read(first, count) for first in firsts])
 
-    return _pooled(activity, embedding, batch_size, frames_of_windows, progress)
-
-
-def _pooled(
-    activity: np.ndarray,
-    embedding: Embedding,
-    batch_size: int,
-    frames_of_windows: Callable[[Sequence[int]], Any],
-    progress: Callable[[float], None],
-) -> np.ndarray:
+def _unheard(activity: np.ndarray, embedding: Embedding) -> tuple[np.ndarray, np.ndarray]:
+    """Room for the voices, and the windows in which somebody speaks: the others cost nothing."""
     windows, _, speakers = activity.shape
     voices = np.full((windows, speakers, embedding.dimension), np.nan, np.float32)
-    spoken = np.flatnonzero(activity.any(axis=(1, 2)))  # silent windows cost nothing
-    for first in range(0, len(spoken), batch_size):
-        batch = spoken[first : first + batch_size]
-        masks = masks_of(activity[batch].astype(np.float32), embedding.min_samples).transpose(0, 2, 1)
-        frames = frames_of_windows(batch.tolist())
-        found = embedding.pool(frames, _nearest(masks, frames.shape[1]))
-        found[masks.sum(axis=2) == 0] = np.nan
-        voices[batch] = found
-        progress(min(1.0, (first + len(batch)) / len(spoken)))
-    return voices
+    return voices, np.flatnonzero(activity.any(axis=(1, 2)))
+
+
+def _neighbours(windows: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """Runs of at most ``most`` windows without a long silence in between."""
+    gaps = np.flatnonzero(np.diff(windows) > _POOLED_WINDOWS // 3) + 1
+    for run in np.split(windows, gaps):
+        for first in range(0, len(run), most):
+            yield run[first : first + most]
+
+
+def _masks(activity: np.ndarray, embedding: Embedding, exclude_overlap: bool) -> np.ndarray:
+    """Which frames say how a speaker sounds, (windows, speakers, frames)."""
+    masks = activity.astype(np.float32)
+    return (masks_of(masks, embedding.min_samples) if exclude_overlap else masks).transpose(0, 2, 1)
 
 
 def _nearest(masks: np.ndarray, frames: int) -> np.ndarray:
@@ -117,50 +147,78 @@ def _nearest(masks: np.ndarray, frames: int) -> np.ndarray:
     return masks[..., np.minimum(index, count - 1)]
 
 
-def _window_mels(recording: Recording, first_sample: int, embedding: Embedding) -> np.ndarray:
-    """One window, filled up with silence behind the end, (mels, 80) with its own mean taken out."""
-    samples = recording.read(first_sample, first_sample + WINDOW_SAMPLES)
-    samples = np.pad(samples, (0, WINDOW_SAMPLES - len(samples)))
-    mels = fbank(samples, embedding.window_shape, embedding.scale)
-    return mels - mels.mean(axis=0)
+def _whole_hops(step_samples: int) -> int:
+    if step_samples % HOP_SAMPLES:
+        raise ValueError(f"a step of {step_samples} samples is not a multiple of {HOP_SAMPLES}")
+    return step_samples // HOP_SAMPLES
 
 
-class _SharedFrames:
-    """The trunk's frames of the whole recording, made block by block and let go behind the reader."""
+class _Mels:
+    """Log-mels of the whole recording, each made once: a step of 1 s is exactly 100 of them."""
 
     def __init__(self, recording: Recording, embedding: Embedding) -> None:
-        self._recording, self._embedding = recording, embedding
+        self._recording, self._shape, self._scale = recording, embedding.window_shape, embedding.scale
         self._blocks: dict[int, np.ndarray] = {}
-        self._per_block = BLOCK_MELS // embedding.mels_per_frame
-        self._total_mels = frames_of(recording.samples)
 
     def read(self, first: int, count: int) -> np.ndarray:
-        """Frames ``first`` to ``first + count``, (count, channels); silence behind the end gives zeros."""
-        wanted = range(first // self._per_block, (first + count - 1) // self._per_block + 1)
+        """(count, 80); silence behind the end. Reading goes forwards: what lies behind is let go."""
+        wanted = range(first // BLOCK_MELS, (first + count - 1) // BLOCK_MELS + 1)
         for old in [number for number in self._blocks if number < wanted[0]]:
             del self._blocks[old]
         for number in wanted:
             if number not in self._blocks:
                 self._blocks[number] = self._block(number)
         joined = np.concatenate([self._blocks[number] for number in wanted])
-        offset = first - wanted[0] * self._per_block
+        offset = first - wanted[0] * BLOCK_MELS
         return joined[offset : offset + count]
 
     def _block(self, number: int) -> np.ndarray:
-        """Frames of one block, (frames per block, channels), made with context on both sides."""
+        begin, length = number * BLOCK_MELS * HOP_SAMPLES, (BLOCK_MELS - 1) * HOP_SAMPLES + FRAME_SAMPLES
+        samples = self._recording.read(begin, begin + length)
+        return fbank(np.pad(samples, (0, length - len(samples))), self._shape, self._scale)
+
+
+class _SharedFrames:
+    """The trunk's frames of the whole recording, made block by block and let go behind the reader."""
+
+    def __init__(self, recording: Recording, embedding: Embedding, together: int) -> None:
+        self._embedding, self._together = embedding, together
+        self._mels = _Mels(recording, embedding)
+        self._blocks: dict[int, Any] = {}
+        self._per_block = BLOCK_MELS // embedding.mels_per_frame
+        self._total_mels = max(1, frames_of(recording.samples))
+        first, last, offset = self._reach((self._total_mels - 1) // BLOCK_MELS)
+        before = (self._total_mels - 1) // BLOCK_MELS * self._per_block
+        self.total = before + -(-(last - first) // embedding.mels_per_frame) - offset
+
+    def read(self, begin: int, end: int) -> Any:
+        """Frames ``begin`` to ``end`` of ``total``, (frames, channels)."""
+        wanted = range(begin // self._per_block, (end - 1) // self._per_block + 1)
+        for old in [number for number in self._blocks if number < wanted[0]]:
+            del self._blocks[old]
+        for number in wanted:
+            if number not in self._blocks:
+                self._make(number)
+        joined = self._embedding.join([self._blocks[number] for number in wanted])
+        offset = begin - wanted[0] * self._per_block
+        return joined[offset : offset + end - begin]
+
+    def _make(self, number: int) -> None:
+        """This block, and those behind it that have its shape, as many as run together."""
+        reach = [self._reach(number)]
+        while len(reach) < self._together and self._is_full(number) and self._is_full(number + len(reach)):
+            reach.append(self._reach(number + len(reach)))
+        mels = [self._mels.read(first, last - first) for first, last, _ in reach]
+        found = self._embedding.trunk(np.stack([block - block.mean(axis=0) for block in mels]))
+        for i, (_, _, offset) in enumerate(reach):
+            self._blocks[number + i] = found[i][offset : offset + self._per_block]
+
+    def _reach(self, number: int) -> tuple[int, int, int]:
+        """First and last mel of a block with its context, and its first frame among theirs."""
         begin = number * BLOCK_MELS
         first = max(0, begin - CONTEXT_MELS)
         last = min(self._total_mels, begin + BLOCK_MELS + CONTEXT_MELS)
-        ratio = self._embedding.mels_per_frame
-        samples = self._recording.read(first * HOP_SAMPLES, (last - 1) * HOP_SAMPLES + 400)
-        mels = fbank(samples, self._embedding.window_shape, self._embedding.scale)
-        if len(mels) == 0:
-            mels = np.zeros((1, N_MELS), np.float32)
-        mels = mels - mels.mean(axis=0)
-        frames = self._embedding.to_numpy(self._embedding.trunk(mels[None]))[0]
-        offset = (begin - first) // ratio
-        own = frames[offset : offset + self._per_block]
-        return np.pad(own, ((0, self._per_block - len(own)), (0, 0)))
+        return first, last, (begin - first) // self._embedding.mels_per_frame
 
-
-assert BLOCK_MELS * HOP_SAMPLES == 30 * SAMPLE_RATE
+    def _is_full(self, number: int) -> bool:
+        return number > 0 and (number + 1) * BLOCK_MELS + CONTEXT_MELS <= self._total_mels

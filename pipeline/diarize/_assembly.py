@@ -9,76 +9,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from functools import wraps
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from schemas.errors import ModelNotFound
-
-CONFIG_FILE = "config.yaml"
-PIPELINES = ("pyannote.audio.pipelines.SpeakerDiarization", "SpeakerDiarization")
-CLUSTERINGS = ("AgglomerativeClustering", "VBxClustering")
-WITHIN = "$model/"  # a part of the pipeline's own repository
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a pipeline is made of.
-
-    ``parts`` are the segmentation, the embedding and, for VBx, the PLDA: each a name of its own (a hub repository)
-    or ``$model/folder`` in the pipeline's own folder. ``parameters`` are pyannote's hyper-parameters.
-    """
-
-    parts: Mapping[str, str]
-    clustering: str = "AgglomerativeClustering"
-    exclude_overlap: bool = True
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-
-# speaker-diarization-3.1's, whose threshold was found for WeSpeaker's embeddings. It is right for CAM++'s, too: at
-# 0.65 the AMI excerpts of the accuracy tests are five points worse, at 0.75 the synthetic meeting is eighteen.
-STARTER = Recipe(
-    parts={"segmentation": "segmentation-3.0", "embedding": "campplus"},
-    parameters={
-        "segmentation": {"min_duration_off": 0.0},
-        "clustering": {"method": "centroid", "min_cluster_size": 12, "threshold": 0.7045654963945799},
-    },
-)
-
-
-def read_recipe(folder: Path) -> Recipe:
-    """The recipe in a pipeline's folder (its ``config.yaml``).
-
-    Raises :class:`ModelNotFound` (``model_damaged``) for a file that is not a diarization pipeline.
-    """
-    import yaml
-
-    file = folder / CONFIG_FILE
-    try:
-        config = yaml.safe_load(file.read_text("utf-8"))
-        params = config["pipeline"]["params"]
-        clustering = params["clustering"]
-        parts = ("segmentation", "embedding", *(["plda"] if clustering == "VBxClustering" else []))
-        recipe = Recipe(
-            parts={part: str(params[part]) for part in parts},
-            clustering=clustering,
-            exclude_overlap=bool(params.get("embedding_exclude_overlap", False)),
-            parameters=dict(config["params"]),
-        )
-        known = config["pipeline"]["name"] in PIPELINES and clustering in CLUSTERINGS
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise _unusable(file, type(error).__name__) from error
-    if not known:
-        raise _unusable(file, "its pipeline is of another kind")
-    if any(".." in PurePosixPath(part).parts for part in recipe.parts.values()):
-        raise _unusable(file, "it names files outside its folder")
-    return recipe
-
-
-def is_within(part: str) -> bool:
-    """Whether a part lies in the pipeline's own folder."""
-    return part.startswith(WITHIN)
+from pipeline.diarize._recipe import CONFIG_FILE, WITHIN, Recipe, is_within, unusable
 
 
 def assemble(recipe: Recipe, folder: Path, elsewhere: Mapping[str, Path]) -> Any:
@@ -109,7 +44,7 @@ def assemble(recipe: Recipe, folder: Path, elsewhere: Mapping[str, Path]) -> Any
     try:
         pipeline.instantiate(dict(recipe.parameters))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _unusable(folder / CONFIG_FILE, "its parameters are of another pipeline") from error
+        raise unusable(folder / CONFIG_FILE, "its parameters are of another pipeline") from error
     if recipe.clustering == "AgglomerativeClustering":
         pipeline.clustering.cluster = _without_prints(pipeline.clustering.cluster)
     _share_trunk(pipeline, embedding, pipeline._embedding if pyannotes_own else embedding)
@@ -158,12 +93,4 @@ def _plda(folder: Path | None) -> Any:
     try:
         return PLDA(folder / "xvec_transform.npz", folder / "plda.npz")
     except (OSError, KeyError, ValueError) as error:
-        raise _unusable(folder, type(error).__name__) from error
-
-
-def _unusable(path: Path, why: str) -> ModelNotFound:
-    return ModelNotFound(
-        f"{path} is not a speaker diarization pipeline that can be used: {why}",
-        code="model_damaged",
-        hint="name pyannote/speaker-diarization-community-1 or -3.1, or fetch the model again",
-    )
+        raise unusable(folder, type(error).__name__) from error

@@ -10,7 +10,6 @@ cluster by k-means, which is much worse than its own clustering: ask only when t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +17,10 @@ import numpy as np
 from pipeline import voice_evidence
 from pipeline.diarization_core.frames import WINDOW_FRAMES
 from pipeline.diarize._quiet import quiet
+from pipeline.diarize._recipe import embedding_model, recipe_of, weights
+from pipeline.diarize._warnings import count_warnings, no_speech
 from pipeline.recording import SAMPLE_RATE, Recording
 from schemas.diarization import Diarization, SpeakerTurn
-from schemas.errors import BackendUnavailable, DownloadFailed, ModelNotFound, SetupError
 from schemas.options import DiarizeOptions, Options
 from schemas.report import Warning_
 
@@ -28,78 +28,16 @@ if TYPE_CHECKING:
     from pipeline.models import ModelFiles
     from pipeline.plan import Choice
 
+__all__ = ["load", "weights"]
+
 REQUIRES = ("torch", "torchaudio", "pyannote.audio")
 DEVICES = ("cpu", "cuda", "mps")
 VERSION = 2
 MODEL_KIND = "diarization"
 MODEL_FORMATS = ("pyannote",)
-PART_FORMATS = {"segmentation": ("pyannote",), "embedding": ("pyannote", "torch"), "plda": ("numpy",)}
 
 # Share of the time at which each of pyannote's steps begins and ends, for the progress display.
 _STEPS = {"segmentation": (0.0, 0.12), "embeddings": (0.12, 0.97)}
-
-
-def weights(choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
-    """The pipeline, and the networks that do not lie in its own folder.
-
-    Without the default pipeline the first entry stands for the starter networks behind it.
-    Raises :class:`schemas.errors.ModelNotFound` when they are not on this machine, and
-    :class:`schemas.errors.DownloadFailed` when fetching was allowed and failed.
-    """
-    from pipeline.diarize import _assembly
-
-    try:
-        whole = _find("diarization", choice.model, MODEL_FORMATS, True, options)
-    except (ModelNotFound, DownloadFailed) as error:
-        if choice.model_required or error.code == "model_damaged":
-            raise
-        return _starters(options, error)
-    recipe = _assembly.read_recipe(whole.path)
-    return (
-        whole,
-        *(
-            _find(kind, name, PART_FORMATS[kind], True, options)
-            for kind, name in recipe.parts.items()
-            if not _assembly.is_within(name)
-        ),
-    )
-
-
-def _starters(options: Options, missing: SetupError) -> tuple[ModelFiles, ...]:
-    from pipeline.model_table import DEFAULTS
-
-    try:
-        parts = [_find(k, None, PART_FORMATS[k], False, options) for k in ("segmentation", "embedding")]
-    except ModelNotFound:
-        raise ModelNotFound(
-            missing.message,
-            code=missing.code,
-            hint=f"{missing.hint}; or, for freely licensed ones, `whisperx-mlx models pull starter`",
-        ) from None
-    whole = replace(
-        parts[1],
-        kind="diarization",
-        name=" + ".join(part.name for part in parts),
-        revision="+".join(str(part.revision) for part in parts),
-        source="starter",
-        wanted=DEFAULTS["diarization"],
-    )
-    return (whole, *(replace(part, wanted=None) for part in parts))
-
-
-def _find(
-    kind: str, name: str | None, formats: tuple[str, ...], required: bool, options: Options
-) -> ModelFiles:
-    from pipeline import models
-
-    return models.find(
-        kind,
-        name,
-        formats=formats,
-        required=required,
-        model_dir=options.model_dir,
-        allow_download=options.allow_download,
-    )
 
 
 def load(choice: Choice, options: Options) -> Pyannote:
@@ -109,32 +47,16 @@ def load(choice: Choice, options: Options) -> Pyannote:
     that are missing or cannot be used.
     """
     from pipeline.diarize import _assembly
+    from pipeline.diarize.torch import check_device
 
     files = weights(choice, options)
     whole, *parts = files
-    recipe = _assembly.STARTER if whole.source == "starter" else _assembly.read_recipe(whole.path)
+    recipe = recipe_of(files)
     with quiet():
-        _check_device(choice.device)
+        check_device(choice.device)
         pipeline = _assembly.assemble(recipe, whole.path, {p.kind: p.path for p in parts})
         _assembly.move(pipeline, choice.device)
     return Pyannote(pipeline, files, choice.device)
-
-
-def _embedding_model(files: tuple[ModelFiles, ...]) -> str:
-    """Name and revision of the embedding network, which may be a part of the pipeline itself."""
-    file = next((file for file in files if file.kind == "embedding"), files[0])
-    return f"{file.name}@{file.revision}"
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    seen = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not seen.get(device, False):
-        raise BackendUnavailable(
-            f"torch does not see the device {device!r}",
-            hint="use device=cpu, or install torch's build for it",
-        )
 
 
 class Pyannote:
@@ -146,7 +68,7 @@ class Pyannote:
         self.model: str | None = files[0].name
         self.revision: str | None = files[0].revision
         self.cache_key = ",".join(f"{file.name}@{file.revision}" for file in files)
-        self._embedding_model = _embedding_model(files)
+        self._embedding_model = embedding_model(files)
         self._unchecked = device == "mps"
 
     def diarize(
@@ -157,7 +79,7 @@ class Pyannote:
         Recordings of any length: shorter ones than a window are filled up with silence.
         """
         if recording.samples == 0:
-            return Diarization(warnings=(_no_speech(),))
+            return Diarization(warnings=(no_speech(),))
         hook = _Hook(progress)
         with quiet():
             warnings = self._check_self(recording)
@@ -176,7 +98,7 @@ class Pyannote:
         diarization = Diarization(
             turns=turns,
             exclusive_turns=_renamed(exclusive, names),
-            warnings=(*warnings, *_count_warnings(len(names), options)),
+            warnings=(*warnings, *count_warnings(len(names), options)),
         )
         return voice_evidence.with_evidence(diarization, hook.windows(), self._embedding_model)
 
@@ -266,22 +188,3 @@ def _in_order_of_appearance(turns: tuple[SpeakerTurn, ...]) -> dict[str, str]:
 
 def _renamed(turns: tuple[SpeakerTurn, ...], names: dict[str, str]) -> tuple[SpeakerTurn, ...]:
     return tuple(turn.model_copy(update={"speaker": names[turn.speaker]}) for turn in turns)
-
-
-def _count_warnings(found: int, options: DiarizeOptions) -> tuple[Warning_, ...]:
-    if found == 0:
-        return (_no_speech(),)
-    least = options.num_speakers or options.min_speakers or 1
-    most = options.num_speakers or options.max_speakers or found
-    if least <= found <= most:
-        return ()
-    bound = f"at least {least}" if found < least else f"at most {most}"
-    message = (
-        f"Asked for {options.num_speakers or bound} speakers, found {found}: there is too little speech of a "
-        "single voice at a time to divide it that way. Without a number the count is estimated."
-    )
-    return (Warning_(code="speaker_limit", message=message),)
-
-
-def _no_speech() -> Warning_:
-    return Warning_(code="no_speech", message="No speech was found, so there are no speakers.")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline import models
-from pipeline.diarize import _assembly, pyannote
+from pipeline.diarize import _recipe, pyannote
 from pipeline.diarize._quiet import quiet
 from pipeline.model_files import ModelFiles
 from pipeline.plan import Choice
@@ -251,7 +251,7 @@ def test_without_any_weights_the_error_names_both_ways_to_get_some(monkeypatch):
 def test_a_config_of_another_kind_is_refused(tmp_path, old, new):
     (tmp_path / "config.yaml").write_text(COMMUNITY_1.replace(old, new), "utf-8")
     with pytest.raises(ModelNotFound) as caught:
-        _assembly.read_recipe(tmp_path)
+        _recipe.read_recipe(tmp_path)
     assert caught.value.code == "model_damaged"
 
 
@@ -273,4 +273,4 @@ def test_a_damaged_plda_is_refused(community_1):
 def test_a_part_cannot_lie_outside_the_folder(tmp_path):
     (tmp_path / "config.yaml").write_text(COMMUNITY_1.replace("$model/embedding", "$model/../../x"), "utf-8")
     with pytest.raises(ModelNotFound, match="outside"):
-        _assembly.read_recipe(tmp_path)
+        _recipe.read_recipe(tmp_path)
