@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 
@@ -64,6 +66,21 @@ def use_device(device: str) -> None:
             hint="install MLX's build for it (mlx[cuda12], mlx[cuda13]), or use --device cpu",
         )
     mx.set_default_device(mx.gpu if device in ACCELERATORS else mx.cpu)
+
+
+@contextmanager
+def small_products() -> Iterator[None]:
+    """For thousands of small matrix products in a row on a Linux CPU: BLAS does each on one thread.
+
+    On several they wait for one another longer than they work, many times longer where others use the cores too.
+    """
+    if sys.platform != "linux" or import_mlx().default_device().type != import_mlx().cpu:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def release() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import mlx.core as mx
 import numpy as np
 
+from pipeline import mlx_runtime
 from pipeline.diarization_core.sincnet import SINC_STRIDE, sinc_filters
 
 _EPSILON = 1e-5
@@ -59,8 +60,9 @@ class PyanNet:
             parts.append(self._front_end(mx.array(windows[first : first + _FRONT_WINDOWS])))
             mx.eval(parts[-1])
         x = mx.concatenate(parts)
-        for layer in range(4):
-            x = self._lstm(x, layer)
+        with mlx_runtime.small_products():
+            for layer in range(4):
+                x = self._lstm(x, layer)
         for i in range(2):
             x = _leaky(mx.addmm(self.w[f"linear{i}.bias"], x, self.w[f"linear{i}.weight"]))
         x = mx.addmm(self.w["classifier.bias"], x, self.w["classifier.weight"])
@@ -87,7 +89,7 @@ class PyanNet:
         states = []
         mx.eval(x)
         for step in range(time):
-            hidden, cell = self._gates(mx.addmm(x[step], hidden, w_state), cell)
+            hidden, cell = self._gates(x[step] + hidden @ w_state, cell)
             states.append(hidden)
             if step % _STEPS_PER_EVALUATION == _STEPS_PER_EVALUATION - 1:
                 mx.async_eval(hidden, cell)
