@@ -53,7 +53,7 @@ class Found:
     """Turns that may overlap, turns that don't, and what was found in the windows (none where nobody speaks).
 
     ``activity`` is (windows, frames, local speakers), ``embeddings`` (windows, local speakers, dimension), NaN for
-    the silent. ``by_itself`` is the number of speakers that the clustering found, where it was made to give another one.
+    the silent. ``by_itself`` is the number of speakers that the clustering found, where another one was forced.
     """
 
     turns: tuple[SpeakerTurn, ...] = ()

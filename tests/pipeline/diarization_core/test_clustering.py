@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from pipeline.diarization_core.clustering import Agglomerative, Bounds, Vbx, constrained_argmax
+from pipeline.diarization_core.clustering import Agglomerative, Bounds, Vbx, constrained_argmax, thinned
 
 os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
 
@@ -109,3 +109,24 @@ def test_local_speakers_of_a_window_become_different_people():
 def test_bounds_shrink_to_what_can_be_met():
     assert Bounds(exactly=5, least=5, most=5).among(2) == Bounds(2, 2, 2)
     assert Bounds(least=3).among(10) == Bounds(3, 10, None)
+
+
+@pytest.mark.parametrize("cluster", [Agglomerative, Vbx])
+def test_a_long_recording_is_clustered_by_every_so_many_of_its_windows(cluster):
+    """Its speakers are those that all of the windows give; every embedding gets one of them."""
+    embeddings, activity = drawn(3, people=4, windows=400)
+    plda = () if cluster is Agglomerative else (RandomPlda(3),)
+    whole, part = cluster(*plda), cluster(*plda, most_training=150)
+    every = whole(embeddings, activity, Bounds())
+    some = part(embeddings, activity, Bounds())
+    assert some.centroids.shape == every.centroids.shape == (4, 64)
+    pairs = set(zip(every.labels[talks(activity)], some.labels[talks(activity)], strict=True))
+    assert len(pairs) == 4
+
+
+def test_thinned_windows_are_as_few_as_asked_for():
+    windows = np.repeat(np.arange(1000), 2)
+    kept, every = thinned(windows, 450)
+    assert (kept.sum(), every) == (400, 5)
+    kept, every = thinned(windows, 2000)
+    assert (kept.all(), every) == (True, 1)
