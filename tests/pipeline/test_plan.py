@@ -95,6 +95,27 @@ def test_mps_means_metal_for_mlx():
     assert plan(MAC, Options.from_flat(device="mps")).asr[0].device == "metal"
 
 
+@pytest.mark.parametrize(
+    ("machine", "order"),
+    [
+        (LAPTOP, [("torch", "cpu"), ("mlx", "cpu"), ("pyannote", "cpu")]),
+        (MAC, [("mlx", "metal"), ("mlx", "cpu"), ("torch", "cpu"), ("pyannote", "mps"), ("pyannote", "cpu")]),
+        (
+            SERVER_MLX_CPU,
+            [("torch", "cuda"), ("torch", "cpu"), ("mlx", "cpu"), ("pyannote", "cuda"), ("pyannote", "cpu")],
+        ),
+    ],
+)
+def test_speakers_are_told_apart_by_mlx_on_a_gpu_and_by_torch_elsewhere(machine, order):
+    assert [(c.backend, c.device) for c in plan(machine, Options()).diarize] == order
+
+
+def test_only_the_core_can_be_fast():
+    chosen = plan(MAC, Options.from_flat(diarize_mode="fast")).diarize
+    assert {c.backend for c in chosen} == {"mlx", "torch"}
+    assert "pyannote" in {c.backend for c in plan(MAC, Options.from_flat(diarize_mode="exact")).diarize}
+
+
 def test_one_speaker_is_never_chosen_by_itself():
     for machine in (LAPTOP, MAC, SERVER):
         assert "one_speaker" not in {c.backend for c in plan(machine, Options()).diarize}

@@ -124,7 +124,7 @@ def test_a_few_words_have_one_speaker(torch_core, waveform, seconds, mode):
 
 @pytest.mark.parametrize(
     ("counts", "found"),
-    [({"num_speakers": 2}, 2), ({"num_speakers": 1}, 1), ({"max_speakers": 2}, 2), ({"min_speakers": 2}, 3)],
+    [({"num_speakers": 2}, 2), ({"num_speakers": 1}, 1), ({"max_speakers": 2}, 2), ({"min_speakers": 3}, 3)],
 )
 def test_the_number_of_speakers_asked_for_is_met(torch_core, clip, counts, found):
     result = run(torch_core, clip, **counts)

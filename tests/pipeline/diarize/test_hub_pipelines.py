@@ -7,12 +7,13 @@ right shapes and random values: their voices mean nothing, but pyannote must mak
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline import models
+from pipeline import backends, models
 from pipeline.diarize import _recipe, pyannote
 from pipeline.diarize._quiet import quiet
 from pipeline.model_files import ModelFiles
@@ -147,6 +148,10 @@ def load(folder: Path) -> pyannote.Pyannote:
     return pyannote.load(Choice("pyannote", model=str(folder), model_required=True), Options())
 
 
+def load_pyannote(choice: Choice) -> pyannote.Pyannote:
+    return pyannote.load(replace(choice, backend="pyannote"), Options())
+
+
 def theirs(folder: Path, recording: Recording) -> tuple[list, list]:
     """Full and exclusive turns of pyannote's own loader and pipeline, as (start, end) in milliseconds."""
     with quiet():
@@ -171,6 +176,44 @@ def test_community_1_gives_the_turns_of_pyannotes_own_loader_and_pipeline(commun
     assert ours(diarizer, short) == theirs(community_1, short)
     assert type(diarizer.pipeline.clustering).__name__ == "VBxClustering"
     assert diarizer.model == str(community_1)
+
+
+def test_the_core_gives_community_1s_turns_too(community_1, short):
+    """Its VBx and PLDA, and WeSpeaker's ResNet34, without pyannote."""
+    choice = Choice("torch", model=str(community_1), model_required=True)
+    core = backends.load("diarize", choice, Options())
+    found = core.diarize(short, DiarizeOptions(diarize_mode="exact"), lambda _: None)
+    turns = tuple(sorted((t.start, t.end) for t in some) for some in (found.turns, found.exclusive_turns))
+    assert turns == ours(load(community_1), short)
+    assert core.model == str(community_1)
+    forced = core.diarize(short, DiarizeOptions(num_speakers=len(found.speakers) + 1), lambda _: None)
+    assert "speakers_forced" in [warning.code for warning in forced.warnings]
+
+
+def test_the_core_puts_3_1_together_from_the_networks_that_it_names(version_3_1, short):
+    choice = Choice("torch", model=str(version_3_1), model_required=True)
+    core = backends.load("diarize", choice, Options())
+    clustering = core.pipeline.clustering
+    assert (clustering.threshold, clustering.min_cluster_size) == (0.7045654963945799, 12)
+    assert core.pipeline.networks.embedding.dimension == 256
+    found = core.diarize(short, DiarizeOptions(num_speakers=2, diarize_mode="exact"), lambda _: None)
+    turns = tuple(sorted((t.start, t.end) for t in some) for some in (found.turns, found.exclusive_turns))
+    assert turns == ours(load_pyannote(choice), short, num_speakers=2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("Fa: 0.07", "method: centroid", "Fa"),
+        ("embedding: $model/embedding", "embedding: $model/segmentation", "no embedding network"),
+    ],
+)
+def test_the_core_refuses_what_it_cannot_run(community_1, old, new, why):
+    config = community_1 / "config.yaml"
+    config.write_text(COMMUNITY_1.replace(old, new), "utf-8")
+    with pytest.raises(ModelNotFound, match=why) as caught:
+        backends.load("diarize", Choice("torch", model=str(community_1), model_required=True), Options())
+    assert caught.value.code == "model_damaged"
 
 
 def test_3_1_is_put_together_from_the_networks_that_it_names(version_3_1, short):
