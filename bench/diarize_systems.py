@@ -56,11 +56,12 @@ def pyannote_itself(job: dict) -> Diarize:
 
         parts = {kind: part.path for kind, part in parts_of(recipe_of(files), files).items()}
         pipeline = _assembly.assemble(recipe_of(files), files[0].path, parts)
-        shared = pipeline._embedding
-        network = shared.network if job["embedding"] == "campplus" else _random_resnet34()
-        del pipeline._embedding
-        pipeline._embedding = _PerSpeaker(network, shared.min_num_samples, job["device"])
+        pipeline._embedding.shares = False
+        if job["embedding"] == "resnet34":
+            pipeline._embedding.network = _random_resnet34()
+            pipeline._embedding.dimension = 256
         pipeline.to(torch.device(job["device"]))
+        pipeline._embedding.to(torch.device(job["device"]))
         pipeline.embedding_batch_size = 32
 
     def diarize(_path: Path, waveform: np.ndarray) -> Turns:
@@ -70,27 +71,6 @@ def pyannote_itself(job: dict) -> Diarize:
         return [(turn.start, turn.end, label) for turn, _, label in found.itertracks(yield_label=True)]
 
     return diarize
-
-
-class _PerSpeaker:
-    """As pyannote's ``PyannoteAudioPretrainedSpeakerEmbedding``: every row is a run of the whole network."""
-
-    metric, sample_rate = "cosine", 16_000
-
-    def __init__(self, network, min_num_samples: int, device: str) -> None:
-        self.network, self.min_num_samples, self.device = network, min_num_samples, device
-        self.dimension: int = network.dimension
-
-    def to(self, device) -> _PerSpeaker:
-        self.network.to(device)
-        self.device = device
-        return self
-
-    def __call__(self, waveforms, masks) -> np.ndarray:
-        import torch
-
-        with torch.inference_mode():
-            return self.network(waveforms.to(self.device), weights=masks.to(self.device)).cpu().numpy()
 
 
 def _random_resnet34():

@@ -1,4 +1,4 @@
-"""``whisperx-mlx AUDIO [AUDIO ...]``, ``whisperx-mlx align AUDIO TRANSCRIPT``, ``models ...``, ``doctor``.
+"""``whisperx-mlx AUDIO [AUDIO ...]``, ``align AUDIO TRANSCRIPT``, ``models ...``, ``doctor``, ``bench``.
 
 Exit status: 0 done; 2 wrong usage; 3 a recording or a request is at fault; 4 a model or a package is missing;
 5 a failure while working; 130 interrupted. With several recordings the highest status of them all.
@@ -225,7 +225,34 @@ def _doctor(argv: list[str]) -> int:
     return OK if all(found["plan"].values()) else SETUP
 
 
-_COMMANDS: dict[str, Callable[[list[str]], int]] = {"align": _align, "models": _models, "doctor": _doctor}
+def _bench(argv: list[str]) -> int:
+    import argparse
+
+    from pipeline import bench_diarize
+    from pipeline._cli_progress import Screen
+    from schemas.options import Options
+
+    parser = argparse.ArgumentParser("whisperx-mlx bench", description="Measure this machine on a recording.")
+    parser.add_argument(
+        "--diarize", metavar="FILE", required=True, help="who spoke: mlx, torch and pyannote side by side"
+    )
+    asked = parser.parse_args(argv)
+    screen = Screen()
+    _quiet_libraries("error")
+    try:
+        print(bench_diarize.run(asked.diarize, Options(), screen.say), end="")
+    except TranscriptionError as error:
+        screen.error(None, error)
+        return status_of(error)
+    return OK
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "align": _align,
+    "models": _models,
+    "doctor": _doctor,
+    "bench": _bench,
+}
 
 
 if __name__ == "__main__":

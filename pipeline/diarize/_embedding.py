@@ -29,6 +29,7 @@ class SharedTrunk:
         self.network = network
         self.sample_rate = sample_rate
         self.min_num_samples = min_num_samples
+        self.shares = True  # off: each row is a run of the whole network, as pyannote does it
         self.dimension: int = network.dimension
         self.device = "cpu"
         self._nobody: Tensor | None = None  # (1, dimension): the embedding of an empty mask
@@ -44,6 +45,8 @@ class SharedTrunk:
         import torch
 
         with torch.inference_mode():
+            if not self.shares:
+                return self.network(waveforms.to(self.device), weights=masks.to(self.device)).cpu().numpy()
             groups = _same_window(waveforms)
             spoken = [group for group in groups if masks[group].any()]
             embeddings = torch.empty(len(waveforms), self.dimension)

@@ -102,6 +102,11 @@ class Pyannote:
         )
         return voice_evidence.with_evidence(diarization, hook.windows(), self._embedding_model)
 
+    def as_released(self) -> None:
+        """From now on as slow as pyannote.audio itself: the embedding's trunk once per window and speaker."""
+        self.pipeline._embedding.shares = False
+        self.pipeline.embedding_batch_size = 32
+
     def _check_self(self, recording: Recording) -> tuple[Warning_, ...]:
         """Before the first speech on a device that is not trusted: back to the CPU if its results differ."""
         if not self._unchecked:

@@ -81,29 +81,42 @@ def test_exact_gives_pyannotes_turns_on_real_recordings(torch_core, diarizer, sh
     assert spans(ours.exclusive_turns) == spans(theirs.exclusive_turns)
 
 
-def test_fast_gives_nearly_the_same(core, clip, by_pyannote):
-    """Less than a hundredth of the speech has another speaker or none."""
-    found = run(core, clip, diarize_mode="fast")
-    assert core.mode == "fast"
-    assert found.speakers == by_pyannote.speakers
-    step = np.arange(0, clip.duration_s, 0.01)
+def apart(one, other, duration_s: float) -> float:
+    """Speech of ``other`` to which ``one`` gives another speaker or none, or the other way round, as a share."""
+    step = np.arange(0, duration_s, 0.01)
 
-    def talking(result) -> np.ndarray:
-        return np.array(
-            [
-                np.any([(t.start <= step) & (step < t.end) for t in result.turns if t.speaker == who], axis=0)
-                for who in result.speakers
-            ]
-        )
+    def talking(result, who) -> np.ndarray:
+        spoken = [(t.start <= step) & (step < t.end) for t in result.turns if t.speaker == who]
+        return np.any(spoken, axis=0) if spoken else np.zeros(len(step), bool)
 
-    ours, theirs = talking(found), talking(by_pyannote)
-    assert (ours != theirs).sum() <= 0.01 * theirs.sum()
+    people = {*one.speakers, *other.speakers}
+    wrong = sum((talking(one, who) != talking(other, who)).sum() for who in people)
+    return wrong / sum(talking(other, who).sum() for who in other.speakers)
 
 
-def test_auto_is_fast(torch_core, clip):
-    assert spans(run(torch_core, clip).turns) == spans(run(torch_core, clip, diarize_mode="fast").turns)
-    run(torch_core, clip)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "most"), [("test.wav", 0.01), ("test_single_speaker.wav", 0.01), ("test_3speakers.wav", 0.02)]
+)
+def test_fast_gives_nearly_the_turns_of_exact(torch_core, shared_audio, name, most):
+    from pipeline.audio import load_waveform
+
+    recording = Recording.from_array(load_waveform(shared_audio / "golden_community1" / name))
+    fast = run(torch_core, recording, diarize_mode="fast")
     assert torch_core.mode == "fast"
+    exact = run(torch_core, recording, diarize_mode="exact")
+    assert fast.speakers == exact.speakers
+    assert apart(fast, exact, recording.duration_s) <= most
+
+
+def test_fast_is_the_same_in_both_frameworks(core, torch_core, clip):
+    fast = run(core, clip, diarize_mode="fast")
+    assert apart(fast, run(torch_core, clip, diarize_mode="fast"), clip.duration_s) <= 0.005
+
+
+def test_auto_is_exact(torch_core, clip, by_pyannote):
+    assert spans(run(torch_core, clip).turns) == spans(by_pyannote.turns)
+    assert torch_core.mode == "exact"
 
 
 @pytest.mark.parametrize("samples", [0, 1, 1_600, 250_000])
@@ -124,7 +137,7 @@ def test_a_few_words_have_one_speaker(torch_core, waveform, seconds, mode):
 
 @pytest.mark.parametrize(
     ("counts", "found"),
-    [({"num_speakers": 2}, 2), ({"num_speakers": 1}, 1), ({"max_speakers": 2}, 2), ({"min_speakers": 3}, 3)],
+    [({"num_speakers": 2}, 2), ({"num_speakers": 1}, 1), ({"max_speakers": 2}, 2), ({"min_speakers": 2}, 3)],
 )
 def test_the_number_of_speakers_asked_for_is_met(torch_core, clip, counts, found):
     result = run(torch_core, clip, **counts)

@@ -1,0 +1,140 @@
+"""What diarization takes on this machine, and how far its ways are apart: ``whisperx-mlx bench --diarize FILE``.
+
+MLX in both modes, torch in ``fast``, and pyannote.audio on the GPU (where torch sees one) and on the CPU, each
+with the weights that are here. pyannote runs as released: its embedding once per window and local speaker. What
+differs between two answers is given as the diarization error rate of one against the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.diarization import SpeakerTurn
+from schemas.errors import TranscriptionError
+from schemas.options import DiarizeOptions, Options
+
+if TYPE_CHECKING:
+    from pipeline.plan import Machine
+    from pipeline.recording import Recording
+
+WARM_UP_S = 12.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """A backend on a device, in a mode (none: it has one)."""
+
+    backend: str
+    device: str
+    mode: str | None = None
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        return f"{self.backend} on {self.device}" + (f", {self.mode}" if self.mode else "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a way took for the recording, and its turns; or why it could not."""
+
+    way: Way
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    turns: tuple[SpeakerTurn, ...] = ()
+    failed: str | None = None
+
+
+def ways(machine: Machine) -> tuple[Way, ...]:
+    """What can be compared on a machine; pyannote on the CPU, which the others are measured by, is the last."""
+    gpu = machine.accelerator
+    mlx = gpu if gpu and machine.mlx_on_gpu else "cpu"
+    torch_gpu = {"metal": "mps", "cuda": "cuda"}.get(gpu or "")
+    every = [Way("mlx", mlx, "exact"), Way("mlx", mlx, "fast"), Way("torch", "cpu", "fast")]
+    every += [Way("pyannote", torch_gpu)] if torch_gpu else []
+    every.append(Way("pyannote", "cpu"))
+    return tuple(way for way in every if machine.has("diarize", way.backend))
+
+
+def compare(recording: Recording, machine: Machine, options: Options) -> Iterator[Row]:
+    """Row after row. Loading and a warm-up are not in the times."""
+    for way in ways(machine):
+        try:
+            yield _measured(way, recording, options)
+        except TranscriptionError as error:
+            yield Row(way, failed=error.message)
+
+
+def _measured(way: Way, recording: Recording, options: Options) -> Row:
+    from pipeline import backends
+    from pipeline.plan import Choice
+    from pipeline.recording import Recording
+
+    choice = Choice(way.backend, way.device, options.diarize.diarize_model)
+    diarizer = backends.load("diarize", choice, options)
+    if way.backend == "pyannote":
+        diarizer.as_released()
+    asked = DiarizeOptions(diarize_mode=way.mode or "auto")
+    first = Recording.from_array(recording.seconds(0.0, WARM_UP_S))
+    diarizer.diarize(first, asked, lambda _: None)
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = diarizer.diarize(recording, asked, lambda _: None)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    device = "cpu, as its own check failed" if diarizer.device != way.device else way.device
+    return Row(Way(way.backend, device, way.mode), wall, cpu, found.turns)
+
+
+def der(reference: tuple[SpeakerTurn, ...], found: tuple[SpeakerTurn, ...]) -> float:
+    """Diarization error rate without a collar, overlap counted, speakers matched as well as can be."""
+    from pyannote.core import Annotation, Segment
+    from pyannote.metrics.diarization import DiarizationErrorRate
+
+    def annotation(turns: tuple[SpeakerTurn, ...]) -> Annotation:
+        made = Annotation()
+        for number, turn in enumerate(turns):
+            made[Segment(turn.start, turn.end), number] = turn.speaker
+        return made
+
+    everything = annotation((*reference, *found)).get_timeline().extent()
+    return float(DiarizationErrorRate()(annotation(reference), annotation(found), uem=everything))
+
+
+def table(rows: list[Row], duration_s: float) -> str:
+    """Markdown. The last row that ran is what the others are compared with."""
+    ran = [row for row in rows if row.failed is None]
+    lines = [
+        "| diarizer | wall s | times real time | CPU s | speakers | DER to the last |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row.failed is not None:
+            lines.append(f"| {row.way.name} | {row.failed} | | | | |")
+            continue
+        apart = f"{der(ran[-1].turns, row.turns):.1%}" if ran[-1].turns else "–"
+        speed = f"{row.wall_s:.2f} | {duration_s / max(row.wall_s, 1e-9):.1f}"
+        people = len({turn.speaker for turn in row.turns})
+        lines.append(f"| {row.way.name} | {speed} | {row.cpu_s:.2f} | {people} | {apart} |")
+    return "\n".join(lines) + "\n"
+
+
+def run(path: str, options: Options, say: Callable[[str], None]) -> str:
+    """The table for a recording; ``say`` is told of each row as it comes.
+
+    Raises what :func:`pipeline.audio.open_recording` raises.
+    """
+    import tempfile
+
+    from pipeline.audio import open_recording
+    from pipeline.machine import probe
+
+    with tempfile.TemporaryDirectory() as folder:
+        recording = open_recording(path, options.audio, workdir=Path(folder))
+        rows = []
+        for row in compare(recording, probe(), options):
+            rows.append(row)
+            say(f"{row.way.name}: {row.failed or f'{row.wall_s:.2f} s'}")
+        return table(rows, recording.duration_s)
