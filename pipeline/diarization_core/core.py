@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 
 from pipeline.diarization_core import frames, reconstruction, voices
-from pipeline.diarization_core.clustering import INACTIVE, Bounds, Clustering
+from pipeline.diarization_core.clustering import INACTIVE, Agglomerative, Bounds, Clustering
 from pipeline.recording import Recording
 from schemas.diarization import SpeakerTurn
 
@@ -61,6 +61,13 @@ class Found:
     activity: np.ndarray | None = None
     embeddings: np.ndarray | None = None
     by_itself: int | None = None
+
+
+def constrained(pipeline: Pipeline) -> Pipeline:
+    """The same, but two local speakers of a window are two people (as with VBx): a little more often right."""
+    if not isinstance(pipeline.clustering, Agglomerative):
+        return pipeline
+    return replace(pipeline, clustering=replace(pipeline.clustering, constrained=True))
 
 
 def diarize(

@@ -91,7 +91,8 @@ class CoreDiarizer:
 
         self._check()
         self.mode = mode_of(options)
-        found = core.diarize(recording, self.pipeline, bounds_of(options), mode=self.mode, progress=progress)
+        pipeline = self.pipeline if self.mode == "exact" else core.constrained(self.pipeline)
+        found = core.diarize(recording, pipeline, bounds_of(options), mode=self.mode, progress=progress)
         warnings = count_warnings(len({turn.speaker for turn in found.turns}), options)
         if found.by_itself is not None:
             warnings += (forced(found.by_itself),)
