@@ -3,9 +3,9 @@
     python bench/diarize_gpu.py AUDIO.wav --segmentation pytorch_model.bin --embedding campplus.pt [--cpu]
 
 AUDIO is 16 kHz, mono, 16 bits; the weights are the starter ones. Needs neither network nor pyannote.audio, which
-is emulated by its own order of work with the same networks in torch: a run of the embedding on the whole window for
-every window and local speaker (the filter bank is made once, by numpy, which favours it). Where pyannote.audio can
-be imported, ``bench/diarize.py --device cuda`` runs it itself. Every way runs twice; the second time counts.
+is emulated by its own order of work with the same networks in torch: a run of the embedding on the whole window
+for every window and local speaker (the filter bank is made once, by numpy, which favours it). Where pyannote.audio
+can be imported, ``bench/diarize.py --device cuda`` runs it itself. Every way runs twice; the second time counts.
 """
 
 from __future__ import annotations
