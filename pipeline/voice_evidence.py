@@ -24,8 +24,8 @@ EDGE_S = 0.15  # of a sample, left out at its ends: turns are rarely exact
 LEAST_SAMPLE_S = 1.0  # where a speaker has no longer stretch
 _LEAST_CLEAN_FRAMES = round(1.0 / frames.FRAME_STEP_S)  # an embedding of less speech says little
 _LEAST_SHARE = 0.8  # of an embedding's clean frames in one speaker's turns
-_SPLIT = 0.55  # two halves of a cluster less alike than this are two people; see bench/voices.py
-_SURE_MARGIN = 0.3  # of cosines: whoever is this much nearer than everybody else is certain
+_SPLIT = 0.55  # two halves of a cluster less alike than this may be two people; a choice, not measured
+_SURE_MARGIN = 0.3  # of cosines, a choice: whoever is this much nearer than everybody else is certain
 _LEAST_PART = 0.1  # a smaller part of a cluster is chance
 
 

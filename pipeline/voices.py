@@ -13,9 +13,9 @@ numpy and scipy, inside the functions.
 
 A voice's score is its cosine to the mean of a profile's voices, weighted by their seconds. Each person gets at
 most one speaker of a recording, and each speaker one person, so that the sum of scores is highest (Hungarian
-method); who is second for a speaker must be a margin behind. Thresholds belong to an embedding model, were
-measured with ``bench/voices.py`` and stand here beside its name; scores of different models, or of different
-weights of one, are never compared.
+method); who is second for a speaker must be a margin behind. Thresholds belong to an embedding model and stand
+here beside its name (``docs/voices.md`` says what they rest on, ``bench/voices.py`` measures them); scores of
+different models, or of different weights of one, are never compared.
 """
 
 from __future__ import annotations
