@@ -1,12 +1,10 @@
 """The engine on a GPU: throughput at the true shapes of large models, what limits it, and torch beside it.
 
     python bench/asr_gpu.py [--shapes large-v3-turbo large-v3] [--seconds 240]
-    python bench/asr_gpu.py --weights FOLDER --audio FILE.wav [--repeat 4]
 
-The first form makes random weights in float16 and decodes a fixed number of tokens: it needs neither network nor
-weights. The second transcribes a WAV file (16 kHz, mono, 16 bits) in windows of 30 s with a folder of MLX weights,
-and runs mlx-whisper beside it. Sections begin only while the seconds last. Needs: mlx for this GPU, mlx-whisper
-(tokenizer, mel filters), tiktoken, scipy, pydantic; torch and transformers for the comparison.
+It makes random weights in float16 and decodes a fixed number of tokens: it needs neither network nor weights.
+Sections begin only while the seconds last. Needs: mlx for this GPU, mlx-whisper (tokenizer, mel filters),
+tiktoken, scipy, pydantic; torch and transformers for the comparison; torch also for the list of kernels.
 """
 
 from __future__ import annotations
@@ -27,9 +25,14 @@ sys.path.insert(0, str(ROOT))
 
 import mlx.core as mx  # noqa: E402
 
+from pipeline import mlx_runtime  # noqa: E402
+from pipeline.whisper_mlx.batch import Batch, Job  # noqa: E402
 from pipeline.whisper_mlx.config import Dims, ModelConfig  # noqa: E402
+from pipeline.whisper_mlx.decoding import Beam, Greedy  # noqa: E402
 from pipeline.whisper_mlx.engine import Engine  # noqa: E402
 from pipeline.whisper_mlx.model import Model  # noqa: E402
+from pipeline.whisper_mlx.timestamp_rules import Rules  # noqa: E402
+from pipeline.whisper_mlx.tokens import Tokens  # noqa: E402
 from pipeline.whisper_mlx.weights import expected_shapes  # noqa: E402
 from pipeline.whisper_mlx.windows import Task, Window, WindowText  # noqa: E402
 
@@ -73,16 +76,13 @@ def main() -> None:
     """Print the tables."""
     asked = arguments()
     device = "cpu" if asked.cpu else ("metal" if sys.platform == "darwin" else "cuda")
-    mx.set_default_device(mx.cpu if asked.cpu else mx.gpu)
+    mlx_runtime.use_device(device)
     print(f"MLX {mx.__version__} on {mx.device_info()}", flush=True)
     until = time.monotonic() + asked.seconds
-    if asked.weights:
-        with_weights(asked, device)
-        return
     for name in asked.shapes:
         model = random_model(SHAPES[name], device, "float32" if asked.cpu else "float16")
         print(f"\n## {name}, random weights\n", flush=True)
-        for section in (encoder_table, encoder_parts, step_table, window_table):
+        for section in (encoder_table, encoder_parts, step_table, step_parts, step_kernels, window_table):
             if time.monotonic() < until:
                 section(model, asked)
         del model
@@ -99,9 +99,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=240, help="no section begins later")
     parser.add_argument("--cpu", action="store_true", help="to try this script out")
     parser.add_argument("--no-torch", action="store_true")
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--audio", type=Path)
-    parser.add_argument("--repeat", type=int, default=4, help="so many times the audio, end to end")
     return parser.parse_args()
 
 
@@ -207,32 +204,96 @@ def decode_all(model: Model, slots: int, beam_size: int, log_mels: list[np.ndarr
     return time.perf_counter() - began
 
 
+def running_batch(model: Model, slots: int, width: int) -> Batch:
+    """A batch of which every slot is decoding."""
+    tokens = Tokens.of(model.dims)
+    strategy = Greedy(model.kernels) if width == 1 else Beam(model.kernels, tokens.eot, width)
+    cross = model.encode(mels(model.dims, 1))[0]
+    rules = Rules(tokens, model.kernels, (), timestamps=True)
+    batch = Batch(model, rules, strategy, slots, tokens.no_speech)
+    prompt = tokens.prompt("en", "transcribe", True)
+    batch._start([Job(key, prompt, cross) for key in range(slots)])
+    return batch
+
+
 def step_table(model: Model, asked: argparse.Namespace) -> None:
     """A decoder step: all of it, and the host's part (building the graph)."""
-    from pipeline.whisper_mlx.batch import Batch, Job
-    from pipeline.whisper_mlx.decoding import Beam, Greedy
-    from pipeline.whisper_mlx.timestamp_rules import Rules
-    from pipeline.whisper_mlx.tokens import Tokens
-
-    tokens = Tokens.of(model.dims)
-    rules = Rules(tokens, model.kernels, (), timestamps=True)
-    prompt = tokens.prompt("en", "transcribe", True)
     print("\n| decoder step | ms | host, ms |\n|---|---|---|")
-    for batch, width in [*((b, 1) for b in asked.batches), (8, 5)]:
-        kernels = model.kernels
-        strategy = Greedy(kernels) if width == 1 else Beam(kernels, tokens.eot, width)
-        cross = model.encode(mels(model.dims, 1))[0]
-        running = Batch(model, rules, strategy, batch, tokens.no_speech)
-        running._start([Job(key, prompt, cross) for key in range(batch)])
+    for slots, width in [*((b, 1) for b in asked.batches), (8, 5)]:
+        batch = running_batch(model, slots, width)
         times, host = [], []
         for _ in range(60):
             began = time.perf_counter()
-            running._step()
+            batch._step()
             host.append(time.perf_counter() - began)
-            running._read()
+            batch._read()
             times.append(time.perf_counter() - began)
         step, build = (1e3 * statistics.median(t[20:]) for t in (times, host))
-        print(f"| batch {batch}, {width} hypotheses | {step:.2f} | {build:.2f} |", flush=True)
+        print(f"| batch {slots}, {width} hypotheses | {step:.2f} | {build:.2f} |", flush=True)
+
+
+def step_parts(model: Model, asked: argparse.Namespace) -> None:
+    """Parts of a step at the largest batch, twenty of each in one evaluation."""
+    batch = running_batch(model, max(asked.batches), 1)
+    state, decoder = batch.state, model.decoder
+    mask = batch.cache.open_columns()
+    hidden = decoder(state.tokens, state.positions, batch.cache, mask, batch.cross)
+    logits = decoder.logits(hidden)
+    history = (state.last, state.previous, state.stamp)
+    keys, values = batch.cross.layer(0)
+    block, kernels, heads = decoder.blocks[0], model.kernels, model.dims.n_text_head
+    q = hidden.reshape(hidden.shape[0], heads, 1, -1)
+    own = [a[:, :, :128] for a in (batch.cache.keys[0], batch.cache.values[0])]
+    few = mask[..., :1] + mx.zeros((q.shape[0], 1, 1, 128), mask.dtype)
+    mx.eval(hidden, logits, q, own, few)
+    parts = {
+        "layers": lambda n: decoder(
+            state.tokens, state.positions + (0 * n).astype(mx.int32), batch.cache, mask, batch.cross
+        ),
+        "logits": lambda n: decoder.logits(hidden + n),
+        "choice": lambda n: batch._choose_next(logits + n, state.scores, history),
+        "choice, compiled": lambda n: batch._next(logits + n, state.scores, history),
+        "argmax": lambda n: mx.argmax(logits + n, axis=-1),
+        "self-attention of 128": lambda n: kernels.attention(q + n, *own, few),
+        "self-attention of 128 without a mask": lambda n: kernels.encoder_attention(q + n, *own),
+        "cross-attention": lambda n: kernels.cross_attention(q + n, (keys, values)),
+        "mlp": lambda n: kernels.mlp(hidden + n, block.up, block.down),
+        "layer norm": lambda n: block.attn_ln(hidden + n),
+        "an addition": lambda n: hidden + n,
+    }
+    print(f"\n| part of a step, batch {max(asked.batches)} | ms |\n|---|---|")
+    for name, work in parts.items():
+        numbers = [mx.array(i, model.dtype) for i in range(20)]
+        ms = milliseconds(lambda work=work, numbers=numbers: [work(n) for n in numbers], 3) / 20
+        print(f"| {name} | {ms:.3f} |", flush=True)
+
+
+def step_kernels(model: Model, asked: argparse.Namespace) -> None:
+    """What the GPU does in twenty steps, as torch's profiler sees it: it counts every kernel of the process."""
+    if asked.no_torch or asked.cpu:
+        return
+    from torch.profiler import ProfilerActivity, profile
+
+    batch = running_batch(model, max(asked.batches), 1)
+
+    def steps() -> float:
+        began = time.perf_counter()
+        for _ in range(20):
+            batch._step()
+            batch._read()
+        mx.synchronize()
+        return 1e3 * (time.perf_counter() - began) / 20
+
+    steps()
+    with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as seen:
+        ms = steps()
+    events = sorted(seen.key_averages(), key=lambda e: -e.self_device_time_total)[:28]
+    total = sum(e.self_device_time_total for e in seen.key_averages()) / 20e3
+    print(
+        f"\n| kernel, {ms:.2f} ms a step, {total:.2f} of them on the GPU | a step | ms a step |\n|---|---|---|"
+    )
+    for event in events:
+        print(f"| {event.key[:70]} | {event.count / 20:.1f} | {event.self_device_time_total / 20e3:.3f} |")
 
 
 def window_table(model: Model, asked: argparse.Namespace) -> None:
@@ -312,45 +373,6 @@ def torch_seconds(work: Callable[[], object], torch, runs: int = 5) -> float:
         torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
     return statistics.median(times[1:])
-
-
-def with_weights(asked: argparse.Namespace, device: str) -> None:
-    """Trained weights on a recording, in windows of 30 s cut without a VAD; mlx-whisper beside them."""
-    import wave
-
-    from pipeline.recording import Recording
-    from pipeline.whisper_mlx.log_mel import window_log_mel
-
-    with wave.open(str(asked.audio)) as file:
-        once = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
-    recording = Recording.from_array(np.tile(once, asked.repeat))
-    model = Model.load(asked.weights, device, "float32" if asked.cpu else "float16")
-    starts = range(0, recording.samples, 480_000)
-    log_mels = [
-        window_log_mel(recording, start, min(start + 480_000, recording.samples), model.dims.n_mels)
-        for start in starts
-    ]
-    print("| system | seconds | RTFx | tokens |\n|---|---|---|---|")
-    for batch, beam_size in [*((b, 1) for b in asked.batches), (8, 5), (16, 5)]:
-        for _ in range(2):
-            engine = Engine(model, batch, encode_batch=min(batch, 8))
-            suppressed = tuple(engine.tokens.suppressed((-1,), numerals=False))
-            task = Task("en", Unfailing(), beam_size=beam_size, suppressed=suppressed)
-            began = time.perf_counter()
-            said = list(engine.run(Repeated(log_mels, len(log_mels)), task))
-            seconds = time.perf_counter() - began
-        tokens = sum(len(text.tokens) for text in said)
-        name = f"this engine, batch {batch}, beam {beam_size}"
-        print(f"| {name} | {seconds:.2f} | {recording.duration_s / seconds:.0f} | {tokens} |", flush=True)
-    import mlx_whisper
-
-    began = time.perf_counter()
-    result = mlx_whisper.transcribe(
-        recording.mapped(), path_or_hf_repo=str(asked.weights), language="en", fp16=not asked.cpu
-    )
-    seconds = time.perf_counter() - began
-    tokens = sum(len(segment["tokens"]) for segment in result["segments"])
-    print(f"| mlx-whisper | {seconds:.2f} | {recording.duration_s / seconds:.0f} | {tokens} |")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,10 @@ def ours(job: dict) -> Transcribe:
             beam_size=job["beam_size"],
             threads=job["threads"],
             language="en",
-            compute_type=job.get("compute_type", "auto"),
         )
     )
-    device = job.get("device", "cpu")
-    asr = backends.load("asr", Choice("mlx", device, job["mlx"], job.get("compute_type", "auto")), options)
+    precision = "float32" if job["device"] == "cpu" else "float16"
+    asr = backends.load("asr", Choice("mlx", job["device"], job["mlx"], precision), options)
     vad = backends.load("vad", Choice("silero"), options)
 
     def transcribe(waveform: np.ndarray) -> Iterator[str]:
@@ -54,17 +54,18 @@ def ours(job: dict) -> Transcribe:
 
 def mlx_whisper(job: dict) -> Transcribe:
     """Sequential, with its own defaults."""
-    _fast_blas()
+    _use_device(job)
     from mlx_whisper import transcribe as run
 
     return lambda waveform: _text(
-        run(waveform, path_or_hf_repo=job["mlx"], language="en", fp16=job.get("device", "cpu") != "cpu")
+        run(waveform, path_or_hf_repo=job["mlx"], language="en", fp16=job["device"] != "cpu")
     )
 
 
 def vayu_whisper(job: dict) -> Transcribe:
     """Batched over fixed windows."""
-    _fast_blas()
+    _use_device(job)
+    os.environ["WHISPER_MLX_MODEL_DIRS"] = str(Path(job["mlx"]).parent)
     from whisper_mlx import transcribe as run
 
     return lambda waveform: _text(
@@ -73,7 +74,7 @@ def vayu_whisper(job: dict) -> Transcribe:
             path_or_hf_repo=job["mlx"],
             batch_size=8,
             language="en",
-            fp16=job.get("device", "cpu") != "cpu",
+            fp16=job["device"] != "cpu",
             verbose=None,
         )
     )
@@ -81,17 +82,17 @@ def vayu_whisper(job: dict) -> Transcribe:
 
 def lightning_whisper(job: dict) -> Transcribe:
     """Batched over fixed windows."""
-    _fast_blas()
+    _use_device(job)
     from lightning_whisper_mlx.transcribe import transcribe_audio as run
 
     return lambda waveform: _text(
-        run(waveform, path_or_hf_repo=job["mlx"], batch_size=8, language="en", fp16=False)
+        run(waveform, path_or_hf_repo=job["mlx"], batch_size=8, language="en", fp16=job["device"] != "cpu")
     )
 
 
 def mlx_whisperx(job: dict) -> Transcribe:
     """Batched over packed chunks; no alignment."""
-    _fast_blas()
+    _use_device(job)
     from mlx_whisperx import transcribe as run
 
     return lambda waveform: _segments(
@@ -101,9 +102,12 @@ def mlx_whisperx(job: dict) -> Transcribe:
 
 def whispermlx(job: dict) -> Transcribe:
     """Chunk after chunk."""
-    _fast_blas()
+    _use_device(job)
+    import mlx_whisper
     import whispermlx as package
 
+    # it has no option for the precision, and half precision is the default of what it calls
+    mlx_whisper.transcribe = partial(mlx_whisper.transcribe, fp16=job["device"] != "cpu")
     model = package.load_model(job["mlx"], "cpu", language="en", vad_method="pyannote")
     return lambda waveform: _segments(model.transcribe(waveform, batch_size=8, language="en"))
 
@@ -143,13 +147,10 @@ def whisperx(job: dict) -> Transcribe:
 
 
 def pywhispercpp(job: dict) -> Transcribe:
-    """whisper.cpp; it needs weights in its own format, beside the MLX ones."""
+    """whisper.cpp, sequential, beam 5 as in its own program."""
     from pywhispercpp.model import Model
 
-    ggml = Path(job["mlx"]) / "ggml.bin"
-    if not ggml.is_file():
-        raise SystemExit("no weights in GGML's format")
-    model = Model(str(ggml), n_threads=job["threads"], language="en")
+    model = Model(job["ggml"], n_threads=job["threads"], language="en", redirect_whispercpp_logs_to=None)
     return lambda waveform: (segment.text for segment in model.transcribe(waveform))
 
 
@@ -169,10 +170,11 @@ SYSTEMS: dict[str, Callable[[dict], Transcribe]] = {
 }
 
 
-def _fast_blas() -> None:
+def _use_device(job: dict) -> None:
+    """The same device and the same BLAS as this engine."""
     from pipeline import mlx_runtime
 
-    mlx_runtime.use_device(os.environ.get("BENCH_DEVICE", "cpu"))
+    mlx_runtime.use_device(job["device"])
 
 
 def _text(result: dict) -> Iterator[str]:
@@ -210,6 +212,7 @@ def main() -> None:
                 "seconds": seconds,
                 "first": first,
                 "peak_mb": peak,
+                "audio_s": len(waveform) / RATE,
                 "cpu_seconds": time.process_time(),
                 "text": " ".join(text),
             }
