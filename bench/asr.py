@@ -291,8 +291,8 @@ def table(shown: list[System], results: Path, audio: Path) -> str:
     head = (
         f"{facts.get('date')}, {facts.get('on')}, {results.name}, {facts.get('audio_s', 0) / 60:.1f} minutes, "
         f"{len(reference.split())} words, median of {facts.get('runs')}.\n\n"
-        f"| system | seconds | RTFx | ratio to {BASELINE} | WER % | D | I | peak MB | first text, s |\n"
-        "|---|---|---|---|---|---|---|---|---|\n"
+        f"| system | seconds | RTFx | ratio to {BASELINE} | WER % | D | I | peak MB | first text, s | CPU s |\n"
+        "|---|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "\n".join(line(name, row, reference, base) for name, row in rows.items()) + "\n"
 
@@ -300,7 +300,7 @@ def table(shown: list[System], results: Path, audio: Path) -> str:
 def line(name: str, row: dict, reference: str, base: float | None) -> str:
     """A row of the table."""
     if "failed" in row:
-        return f"| {name} | {row['failed']} |" + " |" * 7
+        return f"| {name} | {row['failed']} |" + " |" * 8
     from accuracy import score
 
     errors = score(reference, row["text"])
@@ -308,7 +308,7 @@ def line(name: str, row: dict, reference: str, base: float | None) -> str:
     return (
         f"| {name} | {row['seconds']:.1f} | {row['audio_s'] / row['seconds']:.1f} | {ratio} | "
         f"{100 * errors.rate:.1f} | {errors.deletions} | {errors.insertions} | {row['peak_mb']:.0f} | "
-        f"{row['first']:.1f} |"
+        f"{row['first']:.1f} | {row['cpu_seconds']:.1f} |"
     )
 
 

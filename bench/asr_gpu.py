@@ -30,6 +30,7 @@ from pipeline.whisper_mlx.batch import Batch, Job  # noqa: E402
 from pipeline.whisper_mlx.config import Dims, ModelConfig  # noqa: E402
 from pipeline.whisper_mlx.decoding import Beam, Greedy  # noqa: E402
 from pipeline.whisper_mlx.engine import Engine  # noqa: E402
+from pipeline.whisper_mlx.layers import split_heads  # noqa: E402
 from pipeline.whisper_mlx.model import Model  # noqa: E402
 from pipeline.whisper_mlx.timestamp_rules import Rules  # noqa: E402
 from pipeline.whisper_mlx.tokens import Tokens  # noqa: E402
@@ -82,7 +83,15 @@ def main() -> None:
     for name in asked.shapes:
         model = random_model(SHAPES[name], device, "float32" if asked.cpu else "float16")
         print(f"\n## {name}, random weights\n", flush=True)
-        for section in (encoder_table, encoder_parts, step_table, step_parts, step_kernels, window_table):
+        for section in (
+            encoder_table,
+            encoder_parts,
+            encoder_kernels,
+            step_table,
+            step_parts,
+            step_kernels,
+            window_table,
+        ):
             if time.monotonic() < until:
                 section(model, asked)
         del model
@@ -163,8 +172,7 @@ def encoder_parts(model: Model, asked: argparse.Namespace) -> None:
     block, kernels = model.encoder.blocks[0], model.kernels
     x = mx.random.normal((batch, d.n_audio_ctx, d.n_audio_state)).astype(model.dtype)
     wide, qkv = block.up(x), block.qkv(x)
-    heads = qkv.reshape(batch, d.n_audio_ctx, 3, d.n_audio_head, -1).transpose(2, 0, 3, 1, 4)
-    q, k, v = heads[0], heads[1], heads[2]
+    q, k, v = split_heads(qkv, 3, d.n_audio_head)
     packed = [mx.contiguous(a) for a in (q, k, v)]
     mel = mels(d, batch).astype(model.dtype)
     mx.eval(x, wide, qkv, q, k, v, packed, mel)
@@ -269,31 +277,47 @@ def step_parts(model: Model, asked: argparse.Namespace) -> None:
 
 
 def step_kernels(model: Model, asked: argparse.Namespace) -> None:
-    """What the GPU does in twenty steps, as torch's profiler sees it: it counts every kernel of the process."""
+    """What the GPU does in a step at the largest batch."""
+    batch = running_batch(model, max(asked.batches), 1)
+
+    def step() -> None:
+        batch._step()
+        batch._read()
+
+    kernel_table("step", step, asked)
+
+
+def encoder_kernels(model: Model, asked: argparse.Namespace) -> None:
+    """What the GPU does for eight windows in the encoder."""
+    x = mels(model.dims, 8).astype(model.dtype)
+    kernel_table("encoder", lambda: mx.eval(model.encoder(x)), asked)
+
+
+def kernel_table(name: str, work: Callable[[], object], asked: argparse.Namespace, runs: int = 20) -> None:
+    """The kernels that take longest, as torch's profiler sees them: it counts all of the process."""
     if asked.no_torch or asked.cpu:
         return
     from torch.profiler import ProfilerActivity, profile
 
-    batch = running_batch(model, max(asked.batches), 1)
-
-    def steps() -> float:
-        began = time.perf_counter()
-        for _ in range(20):
-            batch._step()
-            batch._read()
+    def timed() -> float:
         mx.synchronize()
-        return 1e3 * (time.perf_counter() - began) / 20
+        began = time.perf_counter()
+        for _ in range(runs):
+            work()
+        mx.synchronize()
+        return 1e3 * (time.perf_counter() - began) / runs
 
-    steps()
+    timed()
+    ms = timed()
     with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as seen:
-        ms = steps()
-    events = sorted(seen.key_averages(), key=lambda e: -e.self_device_time_total)[:28]
-    total = sum(e.self_device_time_total for e in seen.key_averages()) / 20e3
-    print(
-        f"\n| kernel, {ms:.2f} ms a step, {total:.2f} of them on the GPU | a step | ms a step |\n|---|---|---|"
-    )
+        timed()
+    events = sorted(seen.key_averages(), key=lambda e: -e.self_device_time_total)[:24]
+    total = sum(e.self_device_time_total for e in seen.key_averages()) / runs / 1e3
+    print(f"\n| {name}: {ms:.2f} ms, the GPU busy for {total:.2f} | kernels | ms |\n|---|---|---|")
     for event in events:
-        print(f"| {event.key[:70]} | {event.count / 20:.1f} | {event.self_device_time_total / 20e3:.3f} |")
+        print(
+            f"| {event.key[:70]} | {event.count / runs:.1f} | {event.self_device_time_total / runs / 1e3:.3f} |"
+        )
 
 
 def window_table(model: Model, asked: argparse.Namespace) -> None:

@@ -183,7 +183,9 @@ class Batch:
             logits, state.scores, history, *self._noise(self.rows)
         )
         self.cache.advance(*parents)
-        self.state = State(tokens, state.positions + 1, scores, last, previous, stamp)
+        # a finished row that is still in its slot runs on, and must not leave the table of positions
+        positions = mx.minimum(state.positions + 1, self.model.dims.n_text_ctx - 1)
+        self.state = State(tokens, positions, scores, last, previous, stamp)
         mx.async_eval(*report, *self.state.arrays(), *self.cache.arrays())
         self.launched.append(Launched(list(self.rows), tuple(report)))
 
@@ -222,8 +224,9 @@ class Batch:
             self.cross.put(slot, job.cross)
         if jobs:
             self._admit(free[: len(jobs)])
-        if len(jobs) < len(free):
-            self._keep([i for i in range(len(self.rows)) if i not in free[len(jobs) :]])
+        alive = [i for i, row in enumerate(self.rows) if not row.done]
+        if len(alive) <= len(self.rows) * self.model.kernels.shrink_at:
+            self._keep(alive)
 
     def _keep(self, slots: list[int]) -> None:
         self.rows = [self.rows[slot] for slot in slots]

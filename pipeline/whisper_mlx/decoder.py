@@ -10,7 +10,7 @@ import mlx.core as mx
 from pipeline.whisper_mlx.config import Dims
 from pipeline.whisper_mlx.kernels import Kernels, KeysValues
 from pipeline.whisper_mlx.kv_cache import CrossCache, SelfCache, hidden_value
-from pipeline.whisper_mlx.layers import LayerNorm, Linear, QuantizedLinear, Reader
+from pipeline.whisper_mlx.layers import LayerNorm, Linear, QuantizedLinear, Reader, split_heads
 
 AnyLinear = Linear | QuantizedLinear
 
@@ -50,10 +50,8 @@ class Decoder:
         return [self._cross_kv(block, features) for block in self.blocks]
 
     def _cross_kv(self, block: DecoderBlock, features: mx.array) -> KeysValues:
-        windows, frames, _ = features.shape
-        kv = block.cross_kv(features).reshape(windows, frames, 2, self.dims.n_text_head, -1)
-        kv = kv.transpose(2, 0, 3, 1, 4)
-        return self.kernels.cross_keys(kv[0]), mx.contiguous(kv[1])
+        keys, values = split_heads(block.cross_kv(features), 2, self.dims.n_text_head)
+        return self.kernels.cross_keys(keys), mx.contiguous(values)
 
     def __call__(
         self,
@@ -72,7 +70,7 @@ class Decoder:
         x = self.embedding[tokens] + self.positions[positions]
         for i, block in enumerate(self.blocks):
             x = x + self._self_attend(i, block, block.attn_ln(x), cache, mask)
-            q = self._heads_first(block.cross_query(block.cross_ln(x)))
+            (q,) = split_heads(block.cross_query(block.cross_ln(x)), 1, self.dims.n_text_head)
             watch(i, q)
             x = x + block.cross_out(_joined(self.kernels.cross_attention(q, cross.layer(i))))
             x = x + self.kernels.mlp(block.mlp_ln(x), block.up, block.down)
@@ -111,14 +109,9 @@ class Decoder:
     def _self_attend(
         self, i: int, block: DecoderBlock, x: mx.array, cache: SelfCache, mask: mx.array
     ) -> mx.array:
-        windows, n, _ = x.shape
-        qkv = block.qkv(x).reshape(windows, n, 3, self.dims.n_text_head, -1).transpose(2, 0, 3, 1, 4)
-        keys, values = cache.write(i, qkv[1], qkv[2])
-        return block.out(_joined(self.kernels.attention(qkv[0], keys, values, mask)))
-
-    def _heads_first(self, x: mx.array) -> mx.array:
-        windows, n, _ = x.shape
-        return x.reshape(windows, n, self.dims.n_text_head, -1).transpose(0, 2, 1, 3)
+        q, k, v = split_heads(block.qkv(x), 3, self.dims.n_text_head)
+        keys, values = cache.write(i, k, v)
+        return block.out(_joined(self.kernels.attention(q, keys, values, mask)))
 
 
 def _joined(x: mx.array) -> mx.array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.whisper_mlx.config import Dims
 from pipeline.whisper_mlx.kernels import Kernels
-from pipeline.whisper_mlx.layers import LayerNorm, Linear, QuantizedLinear, Reader
+from pipeline.whisper_mlx.layers import LayerNorm, Linear, QuantizedLinear, Reader, split_heads
 
 AnyLinear = Linear | QuantizedLinear
 
@@ -56,8 +56,8 @@ class Encoder:
 
     def _attend(self, block: EncoderBlock, x: mx.array) -> mx.array:
         windows, frames, state = x.shape
-        qkv = block.qkv(x).reshape(windows, frames, 3, self.dims.n_audio_head, -1).transpose(2, 0, 3, 1, 4)
-        out = self.kernels.encoder_attention(qkv[0], qkv[1], qkv[2])
+        q, k, v = split_heads(block.qkv(x), 3, self.dims.n_audio_head)
+        out = self.kernels.encoder_attention(q, k, v)
         return block.out(out.transpose(0, 2, 1, 3).reshape(windows, frames, state))
 
 

@@ -16,11 +16,13 @@ class Kernels(Protocol):
     """Shapes: (windows, heads, queries, head_dim) for queries; keys and values the same with their own length.
 
     ``softmax_scale`` belongs into the query weights, beside ``head_dim ** -0.5``. With ``stacked_cross`` the
-    cross-attention keys and values of all windows are one array, else one pair a window.
+    cross-attention keys and values of all windows are one array, else one pair a window. A batch drops finished
+    rows once at most ``shrink_at`` of its rows are alive.
     """
 
     softmax_scale: float
     stacked_cross: bool
+    shrink_at: float
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Fuse a pure function of arrays, where that can be had."""

@@ -58,6 +58,15 @@ class LayerNorm:
         return mx.fast.layer_norm(x, self.weight, self.bias, 1e-5)
 
 
+def split_heads(x: mx.array, parts: int, heads: int) -> list[mx.array]:
+    """(windows, n, parts * state) as views (windows, heads, n, head_dim), one a part.
+
+    Not by indexing: MLX copies what a whole number picks out of an axis.
+    """
+    windows, n, _ = x.shape
+    return [part.reshape(windows, n, heads, -1).transpose(0, 2, 1, 3) for part in mx.split(x, parts, axis=-1)]
+
+
 class Reader:
     """Builds layers out of named tensors, in one precision."""
 
