@@ -149,7 +149,7 @@ def whisperx(job: dict) -> Transcribe:
 
 
 def pywhispercpp(job: dict) -> Transcribe:
-    """whisper.cpp, sequential, beam 5 as in its own program."""
+    """whisper.cpp, with the defaults of its Python package."""
     from pywhispercpp.model import Model
 
     model = Model(job["ggml"], n_threads=job["threads"], language="en", redirect_whispercpp_logs_to=None)
