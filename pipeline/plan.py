@@ -114,16 +114,16 @@ def _align(machine: Machine, options: Options) -> tuple[Choice, ...]:
     def ways(backend: str) -> tuple[Choice, ...]:
         if backend == "even":
             return (Choice(backend),)
-        if backend == "wav2vec2_mlx":
+        if backend in ("encoder_head", "wav2vec2_mlx"):
             devices = _mlx_devices(machine)
         else:
             devices = _torch_devices(machine, mps=backend == "whisperx")
         if backend == "cross_attention" and machine.accelerator == "metal" and machine.mlx_on_gpu:
             devices = ("metal", *devices)
-        # cross_attention reads the Whisper that wrote the text; align_model names a wav2vec2
+        # cross_attention reads the Whisper that wrote the text, align_model names a wav2vec2, heads have one model
         whisper = options.asr.model or default_whisper(machine)
-        model = whisper if backend == "cross_attention" else asked.align_model
-        required = bool(options.asr.model if backend == "cross_attention" else asked.align_model)
+        model = {"cross_attention": whisper, "encoder_head": None}.get(backend, asked.align_model)
+        required = bool(options.asr.model if backend == "cross_attention" else model)
         return tuple(
             Choice(
                 backend,
@@ -138,7 +138,7 @@ def _align(machine: Machine, options: Options) -> tuple[Choice, ...]:
     # A model that was asked for is a wav2vec2: nothing else can honour it.
     order = ("wav2vec2_mlx", "whisperx")
     if not asked.align_model:
-        order += ("cross_attention", "even")
+        order = ("encoder_head", *order, "cross_attention", "even")
     return _candidates(machine, "align", asked.align_backend, order, ways)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -111,8 +111,19 @@ def align(job: Job, segments: Sequence[Segment], language: str) -> tuple[Segment
     if not segments:
         return ()
     said = [(s.start, s.end, s.text) for s in segments]
-    candidates = [_for_language(choice, language) for choice in job.plan.align]
+    languages = {segment.language or language for segment in segments}
+    candidates = [
+        _for_language(choice, language)
+        for choice in job.plan.align
+        if choice.required or _knows(choice, languages)
+    ]
     return _segments(_stage(job, "align", candidates, work, said=said, language=language))
+
+
+def _knows(choice: Choice, languages: Set[str]) -> bool:
+    """Whether the backend is one for these languages: another one is no fallback for it."""
+    known = getattr(backends.module("align", choice.backend), "LANGUAGES", None)
+    return known is None or languages <= known
 
 
 def _for_language(choice: Choice, language: str) -> Choice:

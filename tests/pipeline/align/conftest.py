@@ -27,6 +27,7 @@ def aligner(starter_weights, tones) -> Callable[[str], Any]:
     loaded: dict[str, Any] = {}
     models = {
         "even": lambda: None,
+        "encoder_head": lambda: starter_weights("whisper", "base", "mlx").name,
         "wav2vec2_mlx": lambda: str(tones),
         "whisperx": lambda: str(tones),
         "cross_attention": lambda: starter_weights("whisper", "base", "ctranslate2").name,

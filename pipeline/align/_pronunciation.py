@@ -1,0 +1,70 @@
+"""How the words of a text are pronounced, all the ways that are known, as the phones of a head.
+
+English words are looked up in CMUdict (Carnegie Mellon University, BSD; kept here is what spelling rules get
+wrong); other words and other languages go by rules (:mod:`pipeline.align._letters`).
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from pipeline.align._letters import Phones, pronounced
+from pipeline.align._phone_head import DATA
+from pipeline.alignment_core import WILDCARD
+from pipeline.spoken import UNKNOWN, Form, spoken_forms
+
+_MOST_WAYS = 12  # of a written word
+
+
+class Pronunciation:
+    """Of a language, in the ids of a head's ``phones``."""
+
+    def __init__(self, language: str, phones: Mapping[str, int]) -> None:
+        self._language, self._ids = language, phones
+        self._rules = _rules()[language]
+        self._lexicon = _lexicon() if language == "en" else {}
+
+    def alternatives(self, words: Sequence[str]) -> list[list[list[int]]]:
+        """For each of the words of a text the ways to say it, none for one that is not said."""
+        return [self._ways(forms) for forms in spoken_forms(words, self._language)]
+
+    def _ways(self, forms: Sequence[Form]) -> list[list[int]]:
+        ways: dict[tuple[int, ...], None] = {}
+        for form in forms:
+            said: list[tuple[int, ...]] = [()]
+            for word in form.words:
+                said = [before + own for before in said for own in self._of_word(word)][:_MOST_WAYS]
+            ways |= dict.fromkeys(said)
+        return [list(way) for way in ways][:_MOST_WAYS]
+
+    def _of_word(self, word: str) -> list[tuple[int, ...]]:
+        """A wildcard where nothing is known of its letters."""
+        if word == UNKNOWN:
+            return [(WILDCARD,)]
+        written = unicodedata.normalize("NFC", word)
+        found = self._lexicon.get(written) or [pronounced(self._rules, written)]
+        said = [tuple(self._ids[phone] for phone in phones if phone in self._ids) for phones in found]
+        return [phones for phones in said if phones] or [(WILDCARD,)]
+
+
+@cache
+def _rules() -> dict[str, dict[str, Phones]]:
+    read = json.loads(lzma.decompress((DATA / "letters.json.xz").read_bytes()))
+    return {
+        language: {context: tuple(phones.split()) for context, phones in rules.items()}
+        for language, rules in read.items()
+    }
+
+
+@cache
+def _lexicon() -> dict[str, list[Phones]]:
+    """Words to their pronunciations: a word, a tab, and the ways to say it with commas between them."""
+    lexicon = {}
+    for line in lzma.decompress((DATA / "lexicon.en.txt.xz").read_bytes()).decode().splitlines():
+        word, ways = line.split("\t")
+        lexicon[word] = [tuple(way.split()) for way in ways.split(",")]
+    return lexicon

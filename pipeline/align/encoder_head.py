@@ -1,0 +1,190 @@
+"""Words by their phones: a small head on the encoder of Whisper base, and a hidden Markov model over the text.
+
+The encoder hears the cut; the head says which phone each 10 ms are; the text's pronunciations, with pauses between
+words where there are any, are laid over that (the hybrid of Bourlard and Morgan, "Connectionist Speech
+Recognition", 1994). The heads were trained on synthesised speech with exact times (``tools/train_aligner``) and
+ship with the package; the encoder is that of Whisper base's starter weights, whatever model wrote the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline import mlx_runtime
+from pipeline.align import Cut, WordTime
+from pipeline.align._features import padded_log_mel
+from pipeline.align._phone_head import FRAME_S, PAUSE, PhoneHead
+from pipeline.align._pronunciation import Pronunciation
+from pipeline.align._words import spoken_units
+from pipeline.alignment_core import WILDCARD, Alignment, PlacedWord, align, hmm_graph
+from schemas.errors import BackendUnavailable, FailedToAlign
+from schemas.options import Options
+
+if TYPE_CHECKING:
+    from pipeline.models import ModelFiles
+    from pipeline.plan import Choice
+
+REQUIRES = ("mlx", "mlx_whisper")
+DEVICES = ("cpu", "cuda", "metal")
+VERSION = 1
+MODEL_KIND = "whisper"
+MODEL_FORMATS = ("mlx",)
+
+ENCODER = "base"
+_OTHERS = ("de", "es", "fr", "hi", "it", "nl", "pl", "pt", "ru", "tr", "zh")
+HEADS = {"en": "english"} | dict.fromkeys(_OTHERS, "others")
+LANGUAGES = frozenset(HEADS)
+
+_SHORTEST_FRAMES = 3  # of a phone; where the text is too much for that, one
+_EDGE_COST = 3.0
+_WILDCARD_COST = 0.5
+_KNOWN = 0.5  # share of the words that must not be wildcards
+_FRAMES_AT_ONCE = 24_000  # of log-mel on a GPU; a CPU takes cut by cut
+
+Encode = Callable[[Sequence[np.ndarray]], Iterator[np.ndarray]]
+"""Log-mels (frames, mels) of one length in; the encoder's outputs (frames / 2, state) of each."""
+
+
+def weights(choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
+    """Whisper base, which the heads belong to."""
+    from pipeline import models
+
+    files = models.find(
+        MODEL_KIND,
+        ENCODER,
+        formats=MODEL_FORMATS,
+        required=True,
+        model_dir=options.model_dir,
+        allow_download=options.allow_download,
+    )
+    return (files,)
+
+
+def load(choice: Choice, options: Options) -> EncoderHead:
+    """The encoder on the device. Raises what :func:`weights` raises."""
+    (files,) = weights(choice, options)
+    return EncoderHead(_encoder(files, choice.device), files, choice.device)
+
+
+class EncoderHead:
+    """An :class:`pipeline.align.Aligner`. Bound to its thread, as all of MLX is."""
+
+    margin_s = 0.2
+
+    def __init__(self, encode: Encode, files: ModelFiles, device: str) -> None:
+        self._encode, self.device = encode, device
+        self.model, self.revision = files.name, files.revision
+        self.cache_key = f"encoder_head:{VERSION}:{files.name}@{files.revision}"
+        self._heads: dict[str, PhoneHead] = {}
+        self._pronunciations: dict[str, Pronunciation] = {}
+        self._thread = mlx_runtime.OwnThread()
+
+    def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | FailedToAlign]:
+        """Scores are the head's mean probabilities of the words' phones."""
+        self._thread.check()
+        for cut in cuts:
+            _check(cut.language)
+        log_mels = [padded_log_mel(cut.waveform) for cut in cuts]
+        results: dict[int, list[WordTime | None] | FailedToAlign] = {}
+        for batch in _batches([len(log_mel) for log_mel in log_mels], self.device):
+            for index, features in zip(batch, self._encode([log_mels[i] for i in batch]), strict=True):
+                results[index] = self._placed(cuts[index], features)
+        return [results[index] for index in range(len(cuts))]
+
+    def _placed(self, cut: Cut, features: np.ndarray) -> list[WordTime | None] | FailedToAlign:
+        head, pronunciation = self._of(cut.language)
+        ways = pronunciation.alternatives(cut.words)
+        if _mostly_unknown(cut.words, ways):
+            return FailedToAlign("the aligner cannot pronounce them")
+        frames = max(1, round(len(cut.waveform) / FRAME_S / 16_000))
+        log_probs = head(features)[:frames]
+        try:
+            found = _aligned(head.scaled(log_probs), ways)
+        except FailedToAlign as error:
+            return error
+        return [word and _time(word, ways[number], log_probs) for number, word in enumerate(found.words)]
+
+    def _of(self, language: str) -> tuple[PhoneHead, Pronunciation]:
+        name = HEADS[language]
+        if name not in self._heads:
+            self._heads[name] = PhoneHead.read(f"{name}.{ENCODER}")
+        if language not in self._pronunciations:
+            self._pronunciations[language] = Pronunciation(language, self._heads[name].phones)
+        return self._heads[name], self._pronunciations[language]
+
+
+def _check(language: str) -> None:
+    if language not in LANGUAGES:
+        raise BackendUnavailable(
+            f"encoder_head has no phones for the language {language!r}",
+            hint=f"it knows {', '.join(sorted(LANGUAGES))}; use align_backend=wav2vec2_mlx or cross_attention",
+        )
+
+
+def _mostly_unknown(words: Sequence[str], ways: Sequence[Sequence[Sequence[int]]]) -> bool:
+    spelled = [said for word, said in zip(words, ways, strict=True) if said and spoken_units(word)]
+    known = sum(any(unit != WILDCARD for way in said for unit in way) for said in spelled)
+    return known < _KNOWN * len(spelled)
+
+
+def _aligned(emission: np.ndarray, ways: Sequence[Sequence[Sequence[int]]]) -> Alignment:
+    costs = {"edge_cost": _EDGE_COST, "wildcard_cost": _WILDCARD_COST}
+    try:
+        return align(emission, hmm_graph(ways, pause=PAUSE, shortest=_SHORTEST_FRAMES), **costs)
+    except FailedToAlign:
+        return align(emission, hmm_graph(ways, pause=PAUSE), **costs)
+
+
+def _time(word: PlacedWord, ways: Sequence[Sequence[int]], log_probs: np.ndarray) -> WordTime:
+    """A frame is the 10 ms around its time."""
+    said = [
+        np.exp(log_probs[span.first : span.stop, unit])
+        for unit, span in zip(ways[word.alternative], word.units, strict=True)
+        if unit != WILDCARD
+    ]
+    return WordTime(
+        start=max(0.0, (word.first - 0.5) * FRAME_S),
+        end=(word.stop - 0.5) * FRAME_S,
+        score=float(np.concatenate(said).mean()) if said else None,
+        timing="head",
+    )
+
+
+def _batches(lengths: Sequence[int], device: str) -> Iterator[list[int]]:
+    """Numbers of the log-mels that go through the encoder together: of one length, and not too many."""
+    most = 1 if device == "cpu" else _FRAMES_AT_ONCE
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (lengths[index] != lengths[batch[0]] or (len(batch) + 1) * lengths[index] > most):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _encoder(files: ModelFiles, device: str) -> Encode:
+    mlx_runtime.import_mlx()
+    mlx_runtime.use_device(device)
+    from pipeline.whisper_mlx.config import read_config
+    from pipeline.whisper_mlx.encoder import Encoder
+    from pipeline.whisper_mlx.kernels import kernels_for
+    from pipeline.whisper_mlx.layers import Reader
+    from pipeline.whisper_mlx.model import DTYPES
+    from pipeline.whisper_mlx.weights import load_weights
+
+    config = read_config(files.path)
+    dtype = DTYPES["float32" if device == "cpu" else "float16"]
+    reader = Reader(load_weights(files.path, config), dtype, config.quantization)
+    return partial(_encoded, Encoder(reader, config.dims, kernels_for(device)), dtype)
+
+
+def _encoded(encoder: Any, dtype: Any, log_mels: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    import mlx.core as mx
+
+    features = encoder(mx.array(np.stack(log_mels)).astype(dtype)).astype(mx.float32)
+    yield from np.array(features)
