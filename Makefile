@@ -1,8 +1,8 @@
 # `make demo` and `make test` each work alone on a fresh machine with Python 3.11 to 3.13, pip and make.
 # Everything goes into .venv; models go into the user's cache folder (WHISPERX_MLX_CACHE names another one).
 
-.PHONY: help demo test lint bench-asr bench-diarize setup setup-dev weights bundle cuda12 cuda13 requirements schemas \
-	clean
+.PHONY: help demo test lint bench-asr bench-align bench-diarize setup setup-dev weights bundle cuda12 cuda13 requirements \
+	schemas clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,9 @@ bench-asr: setup-dev weights
 
 bench-diarize: setup-dev weights
 	$(BIN)/python bench/diarize.py $(ARGS)
+
+bench-align: setup-dev weights
+	$(BIN)/python bench/align.py $(ARGS)
 
 setup: $(VENV)/.installed weights
 

@@ -26,7 +26,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 VOCABULARY = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4} | {
     letter.upper(): 5 + number for number, letter in enumerate(LETTERS)
 }
-FLITE = ("awb", "rms", "slt", "kal16", "kal")
+FLITE = ("awb", "slt", "kal16", "kal")  # rms is kept for measuring
 ESPEAK = ("en-us", "en-us+f3", "en-gb-x-rp+m3", "en-gb-scotland+f2")
 _HOP, _FIELD = 320, 400
 _EVEN_SHARE = 0.4  # of the steps learn from letters spread evenly

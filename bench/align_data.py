@@ -1,0 +1,212 @@
+"""Speech whose words have known times, for ``bench/align.py``.
+
+Labelled: the shipped synthetic recording (exact), and, where the folder of recordings with references is there, a
+hand-labelled sentence and the AMI clips (their own forced alignment, in which a word reaches up to the next one
+whatever pause is between: only the beginnings of words are counted). Synthesised: voices that no aligner here was
+trained on (flite's ``rms``; espeak-ng's ``m8`` and ``f5``), the same sentences under each condition. Seeds are
+fixed.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from recordings import SHIPPED, shared_folder
+from scipy.signal import butter, fftconvolve, sosfilt
+
+from pipeline import audio
+from pipeline.recording import SAMPLE_RATE, Recording
+from schemas.options import AudioOptions
+from schemas.transcript import Segment, Word
+from schemas.whisperx import read_transcript
+from tools.synthesis import Spoken, Unit, espeak, flite
+
+CALIBRATED_S = 15.4  # cross_attention's lag is measured on the shipped recording's beginning
+AMI = ("ES2003a", "ES2003b", "EN2003a", "EN2006a", "EN2006b")
+CONDITIONS = ("clean", "10 dB", "3 dB", "reverberant", "phone band", "0.8x", "1.4x")
+LANGUAGES = ("es", "fr", "de", "it", "pt", "nl", "pl", "ru")
+_PAUSE_S = 0.5
+
+# IEEE Recommended Practice for Speech Quality Measurements, 1969 ("Harvard sentences"), lists 1 and 2.
+ENGLISH = """
+The birch canoe slid on the smooth planks
+Glue the sheet to the dark blue background
+It's easy to tell the depth of a well
+These days a chicken leg is a rare dish
+Rice is often served in round bowls
+The juice of lemons makes fine punch
+The box was thrown beside the parked truck
+The hogs were fed chopped corn and garbage
+Four hours of steady work faced us
+A large size in stockings is hard to sell
+The boy was there when the sun rose
+A rod is used to catch pink salmon
+The source of the huge river is the clear spring
+Kick the ball straight and follow through
+Help the woman get back to her feet
+A pot of tea helps to pass the evening
+""".strip().splitlines()
+
+# The beginning of the Universal Declaration of Human Rights.
+OTHERS = {
+    "es": "Todos los seres humanos nacen libres e iguales en dignidad y derechos, y dotados como están de razón y "
+    "conciencia, deben comportarse fraternalmente los unos con los otros.",
+    "fr": "Tous les êtres humains naissent libres et égaux en dignité et en droits. Ils sont doués de raison et "
+    "de conscience et doivent agir les uns envers les autres dans un esprit de fraternité.",
+    "de": "Alle Menschen sind frei und gleich an Würde und Rechten geboren. Sie sind mit Vernunft und Gewissen "
+    "begabt und sollen einander im Geist der Brüderlichkeit begegnen.",
+    "it": "Tutti gli esseri umani nascono liberi ed eguali in dignità e diritti. Essi sono dotati di ragione e di "
+    "coscienza e devono agire gli uni verso gli altri in spirito di fratellanza.",
+    "pt": "Todos os seres humanos nascem livres e iguais em dignidade e em direitos. Dotados de razão e de "
+    "consciência, devem agir uns para com os outros em espírito de fraternidade.",
+    "nl": "Alle mensen worden vrij en gelijk in waardigheid en rechten geboren. Zij zijn begiftigd met verstand "
+    "en geweten, en behoren zich jegens elkander in een geest van broederschap te gedragen.",
+    "pl": "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw. Są oni obdarzeni "
+    "rozumem i sumieniem i powinni postępować wobec innych w duchu braterstwa.",
+    "ru": "Все люди рождаются свободными и равными в своем достоинстве и правах. Они наделены разумом и совестью "
+    "и должны поступать в отношении друг друга в духе братства.",
+}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Recordings with segments that hold the true times of their words."""
+
+    name: str
+    parts: tuple[tuple[Recording, tuple[Segment, ...]], ...]
+    language: str = "en"
+    ends_count: bool = True
+
+
+def all_sets(workdir: Path) -> Iterator[Labelled]:
+    """Every set there is; those of a synthesiser only where its library is."""
+    yield from labelled(workdir)
+    yield from synthesised()
+
+
+def synthesised() -> Iterator[Labelled]:
+    for condition in CONDITIONS:
+        stretch = {"0.8x": 1 / 0.8, "1.4x": 1 / 1.4}.get(condition, 1.0)
+        spoken = [flite.speak(text, "rms", stretch) for text in ENGLISH]
+        yield Labelled(f"en, {condition}", (_joined(spoken, condition),))
+    for language in LANGUAGES:
+        voices = (f"{language}+m8", f"{language}+f5")
+        spoken = [espeak.speak(OTHERS[language], voice) for voice in voices]
+        yield Labelled(f"{language}, clean", (_joined(spoken, "clean"),), language)
+
+
+def labelled(workdir: Path) -> Iterator[Labelled]:
+    flite_words = _opened(SHIPPED / "syn_en_flite_words.flac", workdir)
+    sentences = tuple(s for s in _segments(SHIPPED / "syn_en_flite_words") if s.start > CALIBRATED_S)
+    yield Labelled("shipped, by sentences", ((flite_words, sentences),))
+    yield Labelled("shipped, one 20 s segment", ((flite_words, (_as_one(sentences),)),))
+    folder = shared_folder()
+    if folder is None:
+        return
+    bobby = _opened(folder / "single/en_praat_bobby.wav", workdir)
+    words = _words(folder / "single/en_praat_bobby.words.json")
+    text = " ".join(word["word"] for word in words)
+    segment = Segment.model_validate({"start": 0, "end": bobby.duration_s, "text": text, "words": words})
+    yield Labelled("hand-labelled sentence", ((bobby, (segment,)),))
+    clips = [folder / f"multi/ami_{name}" for name in AMI]
+    parts = tuple((_opened(clip.with_suffix(".flac"), workdir), _of_speakers(clip)) for clip in clips)
+    yield Labelled("AMI meetings, beginnings", parts, ends_count=False)
+
+
+def _joined(spoken: Sequence[Spoken], condition: str) -> tuple[Recording, tuple[Segment, ...]]:
+    """One after the other with pauses between, each a segment, under the condition."""
+    pieces, segments, at = [np.zeros(round(_PAUSE_S * SAMPLE_RATE), np.float32)], [], _PAUSE_S
+    for one in spoken:
+        words = tuple(
+            Word(word=w.text, start=round(at + w.start, 4), end=round(at + w.end, 4)) for w in _written(one)
+        )
+        text = " ".join(word.word for word in words)
+        end = round(at + one.duration_s, 4)
+        segments.append(Segment(start=round(at, 4), end=end, text=text, words=words))
+        pieces += [one.samples, pieces[0]]
+        at += one.duration_s + _PAUSE_S
+    samples = under(np.concatenate(pieces), condition)
+    return Recording.from_array(samples), tuple(segments)
+
+
+def _written(spoken: Spoken) -> list[Unit]:
+    """The words as they are written: flite says "it" and "'s"."""
+    words: list[Unit] = []
+    for word in spoken.words:
+        if word.text.startswith("'") and words:
+            last = words.pop()
+            word = Unit(last.text + word.text, last.start, word.end)
+        words.append(word)
+    return words
+
+
+def under(samples: np.ndarray, condition: str) -> np.ndarray:
+    """The condition, at the same length and without a delay."""
+    rng = np.random.default_rng(0)
+    if condition.endswith("dB"):
+        noise = fftconvolve(rng.standard_normal(len(samples)), np.exp(-np.arange(40) / 8), "same")
+        power = np.mean(samples[np.abs(samples) > 0.01] ** 2)
+        wanted = power / 10 ** (float(condition.split()[0]) / 10)
+        samples = samples + noise * np.sqrt(wanted / np.mean(noise**2))
+    elif condition == "reverberant":
+        time = np.arange(round(0.6 * SAMPLE_RATE)) / SAMPLE_RATE
+        tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / 0.5)  # 60 dB in half a second
+        tail *= 0.5 / np.sqrt(np.sum(tail**2))
+        tail[: SAMPLE_RATE // 500] = 0
+        tail[0] = 1.0
+        samples = fftconvolve(samples, tail)[: len(samples)]
+    elif condition == "phone band":
+        samples = sosfilt(butter(4, (300, 3400), "bandpass", fs=SAMPLE_RATE, output="sos"), samples)
+    return (samples / max(1.0, float(np.abs(samples).max()))).astype(np.float32)
+
+
+def _opened(path: Path, workdir: Path) -> Recording:
+    return audio.open_recording(str(path), AudioOptions(), workdir=Path(tempfile.mkdtemp(dir=workdir)))
+
+
+def _words(path: Path) -> list[dict]:
+    labels = json.loads(path.read_text("utf-8"))
+    return [{name: label.get(name) for name in ("word", "start", "end", "speaker")} for label in labels]
+
+
+def _segments(stem: Path) -> list[Segment]:
+    """Segments and words of one recording, in the same order."""
+    words = iter(_words(stem.with_suffix(".words.json")))
+    return [
+        Segment.model_validate(
+            {**segment.compact(), "words": [{**next(words), "word": text} for text in segment.text.split()]}
+        )
+        for segment in read_transcript(stem.with_suffix(".segments.json")).segments
+    ]
+
+
+def _of_speakers(stem: Path) -> tuple[Segment, ...]:
+    """Segments with the words of their speaker that lie in them."""
+    words = _words(stem.with_suffix(".words.json"))
+    found = []
+    for segment in read_transcript(stem.with_suffix(".segments.json")).segments:
+        own = [
+            word
+            for word in words
+            if word["speaker"] == segment.speaker
+            and segment.start - 0.02 <= word["start"]
+            and word["end"] <= segment.end + 0.02
+        ]
+        if own:
+            text = " ".join(word["word"] for word in own)
+            found.append(Segment.model_validate({**segment.compact(), "text": text, "words": own}))
+    return tuple(found)
+
+
+def _as_one(segments: Sequence[Segment]) -> Segment:
+    return Segment(
+        start=segments[0].start,
+        end=segments[-1].end,
+        text=" ".join(segment.text for segment in segments),
+        words=tuple(word for segment in segments for word in segment.words),
+    )
