@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -75,10 +75,16 @@ async def transcribed(client: Client, recording: Path) -> Result:
 async def all_segments(client: Client, result: Result) -> list[Segment]:
     """The first page and those behind it."""
     segments = list(result.segments or ())
-    while result.next_action is not None:
-        result = await call(client, result.next_action.tool, **result.next_action.arguments)
-        segments += result.segments or ()
+    async for page in pages_behind(client, result):
+        segments += page.segments or ()
     return segments
+
+
+async def pages_behind(client: Client, result: Result) -> AsyncIterator[Result]:
+    """The pages after this one, as far as the server says that there are any."""
+    while result.page is not None and result.page.next_cursor is not None:
+        result = await call(client, result.next_action.tool, **result.next_action.arguments)
+        yield result
 
 
 async def show_words(client: Client, result: Result, segments: list[Segment]) -> None:
@@ -100,9 +106,8 @@ async def keep_files(client: Client, result: Result, out: Path, stem: str) -> No
     for name, extension in FORMATS.items():
         piece = await call(client, "get_transcript", transcript_id=result.transcript_id, format=name)
         text = piece.text or ""
-        while piece.next_action is not None:
-            piece = await call(client, piece.next_action.tool, **piece.next_action.arguments)
-            text += piece.text or ""
+        async for page in pages_behind(client, piece):
+            text += page.text or ""
         path = out / f"{stem}.{extension}"
         path.write_text(text, "utf-8")
         shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
