@@ -231,7 +231,11 @@ def _add_diarize(parser: argparse.ArgumentParser) -> None:
         choices=_backends("diarize"),
         type=_backend,
     )
-    group.option("diarize_mode", "mlx and torch: pyannote's own turns, or nearly those much faster")
+    group.option(
+        "diarize_mode",
+        "mlx and torch: pyannote's own turns, or nearly those much faster",
+        choices=_choices("diarize_mode"),
+    )
     group.option("diarize_model", "pyannote pipeline: name, hub repository or folder")
     group.option("num_speakers", "how many there are, where that is known", type=int)
     group.option("min_speakers", "at least", type=int)
