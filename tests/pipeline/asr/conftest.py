@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pytest
@@ -25,11 +25,15 @@ ENGLISH = (
 SPANISH = "Buenos días, Javier. Empezamos con el informe de ventas de septiembre."
 
 
-@pytest.fixture(scope="session")
-def loaded(starter_weights) -> Callable[..., object]:
-    """``loaded(backend, model="base", **options)``: a backend with starter weights, on the CPU."""
+@pytest.fixture(scope="module")
+def loaded(starter_weights) -> Iterator[Callable[..., object]]:
+    """``loaded(backend, model="base", **options)``: a backend with starter weights, on the CPU.
 
-    @cache
+    A few are kept, for each holds its own copy of the weights.
+    """
+    from pipeline.pool import ModelPool
+
+    @lru_cache(maxsize=3)
     def get(backend: str, model: str = "base", compute_type: str = "auto", **options: object):
         module = backends.module("asr", backend)
         if module.MODEL_KIND is not None:
@@ -40,7 +44,9 @@ def loaded(starter_weights) -> Callable[..., object]:
         except BackendUnavailable as error:
             pytest.skip(error.message)
 
-    return get
+    yield get
+    get.cache_clear()
+    ModelPool().unload()  # collects, and gives MLX's buffers back
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +69,7 @@ def spanish() -> tuple[Recording, list[Chunk]]:
     return recording, [Chunk(0.2, 4.55, (SpeechRegion(0.4, 4.4),))]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def english_texts(loaded, english) -> Callable[[str], dict[int, ChunkText]]:
     """``english_texts(backend)``: the texts of both chunks by number; each backend does them once."""
 
