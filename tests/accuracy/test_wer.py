@@ -1,8 +1,9 @@
 """Word error rates of the ASR backends with the starter weights (Whisper base), through the real VAD.
 
 What `check.wer` of a recording was measured with is faster-whisper itself (base, int8, beam 5), sequential on the
-whole file: a batch of packed chunks may not be far from it. All of it is public audio: regressions show here, and
-no claim is made.
+whole file: a batch of packed chunks may not be far from it. Ceilings leave room for processors, which round 8-bit
+products differently (English alone: 25 to 28 errors of 458 words). All of it is public audio: regressions show,
+and no claim is made.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def test_a_recording_is_heard_about_as_well_as_by_sequential_decoding(heard, nam
 
 @pytest.mark.parametrize(
     ("category", "english", "ceiling"),
-    [("single", True, 0.055), ("single", False, 0.16), ("multi", True, 0.14), ("multi", False, 0.11)],
+    [("single", True, 0.07), ("single", False, 0.16), ("multi", True, 0.14), ("multi", False, 0.11)],
 )
 def test_all_recordings_together(heard, category, english, ceiling):
     group = [e["id"] for e in scored(category) if (e["lang"] == "en") == english]
