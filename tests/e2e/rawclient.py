@@ -105,6 +105,7 @@ class RawServer:
             state = self.result("get_job", job_id=job_id, wait_s=0.2)
             if state["status"] == "running" and state["progress"]["stage"] not in ("queued", "loading"):
                 return state
+            assert state["status"] in ("queued", "running"), "it was over before it was seen at work"
 
     def worker(self):
         """The worker's process."""
