@@ -88,7 +88,9 @@ def spoken_by(segments, label):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="two of the names hang on one line each, which 8-bit weights of some processors mishear")
+@pytest.mark.xfail(
+    reason="two of the names hang on one line each, which 8-bit weights of some processors mishear"
+)
 def test_an_agent_gets_from_a_file_to_named_minutes_through_a_restart(start):
     first = start()
     agent = Agent(first)
