@@ -248,7 +248,7 @@ def step_parts(model: Model, asked: argparse.Namespace) -> None:
     hidden = decoder(state.tokens, state.positions, batch.cache, mask, batch.cross)
     logits = decoder.logits(hidden)
     history = (state.last, state.previous, state.stamp)
-    keys, values = batch.cross.layer(0)
+    keys, values = batch.cross[0]
     block, kernels, heads = decoder.blocks[0], model.kernels, model.dims.n_text_head
     q = hidden.reshape(hidden.shape[0], heads, 1, -1)
     own = [a[:, :, :128] for a in (batch.cache.keys[0], batch.cache.values[0])]

@@ -14,7 +14,8 @@ from typing import Protocol
 import mlx.core as mx
 
 from pipeline.whisper_mlx.decoding import Choice, Strategy, Track
-from pipeline.whisper_mlx.kv_cache import SelfCache, WindowCross
+from pipeline.whisper_mlx.kernels import KeysValues
+from pipeline.whisper_mlx.kv_cache import SelfCache, TracedCache, WindowCross, inherited
 from pipeline.whisper_mlx.model import Model
 from pipeline.whisper_mlx.timestamp_rules import History, Rules
 from pipeline.whisper_mlx.tokens import Prompt
@@ -107,8 +108,10 @@ class Batch:
         self.no_speech = no_speech
         self.rows: list[Row] = []
         self.launched: deque[Launched] = deque()
-        self._next = model.kernels.compile(self._choose_next)
         self._first = model.kernels.compile(self._choose_first)
+        whole = model.kernels.whole_steps
+        self._next = model.kernels.compile(self._decoded_step if whole else self._choose_next)
+        self._launch = self._launch_whole if whole else self._launch_parts
 
     def run(self, source: Source) -> Iterator[Row]:
         """Every job of the source as a finished row, in the order in which they finish."""
@@ -174,20 +177,54 @@ class Batch:
         return (choice.report, *_state(choice, history), choice.parents)
 
     def _step(self) -> None:
+        report, self.state = self._launch(*self._noise(self.rows))
+        mx.async_eval(*report, *self.state.arrays(), *self.cache.arrays())
+        self.launched.append(Launched(list(self.rows), tuple(report)))
+
+    def _launch_parts(self, *noise: mx.array) -> tuple[tuple[mx.array, ...], State]:
+        """A step whose shapes follow what each hypothesis has said so far."""
         state = self.state
         mask = self.cache.open_columns()
         hidden = self.model.decoder(state.tokens, state.positions, self.cache, mask, self.cross)
-        logits = self.model.decoder.logits(hidden)
         history = (state.last, state.previous, state.stamp)
-        report, tokens, scores, last, previous, stamp, *parents = self._next(
-            logits, state.scores, history, *self._noise(self.rows)
+        report, tokens, scores, *rest = self._next(
+            self.model.decoder.logits(hidden), state.scores, history, *noise
         )
-        self.cache.advance(*parents)
+        self.cache.advance(*rest[3:])
+        return report, State(tokens, self._moved(state.positions), scores, *rest[:3])
+
+    def _launch_whole(self, *noise: mx.array) -> tuple[tuple[mx.array, ...], State]:
+        """A step as one compiled function, which costs the host a fraction of building it anew."""
+        cache = self.cache
+        cache.make_room(self.strategy.width)
+        report, state, cache.mask, cache.keys, cache.values = self._next(
+            self.state.arrays(),
+            mx.array(cache.column),
+            (cache.mask, cache.keys, cache.values),
+            self.cross.layers,
+            *noise,
+        )
+        cache.advance()
+        return report, State(*state)
+
+    def _decoded_step(
+        self, arrays: list[mx.array], column: mx.array, kept: tuple, cross: list[KeysValues], *noise: mx.array
+    ) -> tuple:
+        state = State(*arrays)
+        mask, keys, values = kept
+        cache = TracedCache(keys, values, mask, column)
+        hidden = self.model.decoder(state.tokens, state.positions, cache, cache.open_columns(), cross)
+        history = (state.last, state.previous, state.stamp)
+        report, tokens, scores, *rest = self._choose_next(
+            self.model.decoder.logits(hidden), state.scores, history, *noise
+        )
+        mask = inherited(cache.mask, *rest[3:]) if rest[3:] else cache.mask
+        state = State(tokens, self._moved(state.positions), scores, *rest[:3])
+        return report, state.arrays(), mask, cache.keys, cache.values
+
+    def _moved(self, positions: mx.array) -> mx.array:
         # a finished row that is still in its slot runs on, and must not leave the table of positions
-        positions = mx.minimum(state.positions + 1, self.model.dims.n_text_ctx - 1)
-        self.state = State(tokens, positions, scores, last, previous, stamp)
-        mx.async_eval(*report, *self.state.arrays(), *self.cache.arrays())
-        self.launched.append(Launched(list(self.rows), tuple(report)))
+        return mx.minimum(positions + 1, self.model.dims.n_text_ctx - 1)
 
     def _noise(self, rows: list[Row]) -> list[mx.array]:
         """Gumbel noise of each row's own seed, so that a sample does not depend on the rows beside it."""

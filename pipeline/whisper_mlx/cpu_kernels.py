@@ -115,6 +115,7 @@ class CpuKernels:
 
     softmax_scale = float(_LOG2E)
     stacked_cross = False
+    whole_steps = False
     shrink_at = 0.99  # every row costs
 
     def compile(self, function):

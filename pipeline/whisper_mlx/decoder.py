@@ -9,7 +9,7 @@ import mlx.core as mx
 
 from pipeline.whisper_mlx.config import Dims
 from pipeline.whisper_mlx.kernels import Kernels, KeysValues
-from pipeline.whisper_mlx.kv_cache import CrossCache, SelfCache, hidden_value
+from pipeline.whisper_mlx.kv_cache import CrossLayers, SelfCache, TracedCache, hidden_value
 from pipeline.whisper_mlx.layers import LayerNorm, Linear, QuantizedLinear, Reader, split_heads
 
 AnyLinear = Linear | QuantizedLinear
@@ -57,9 +57,9 @@ class Decoder:
         self,
         tokens: mx.array,
         positions: mx.array,
-        cache: SelfCache,
+        cache: SelfCache | TracedCache,
         mask: mx.array,
-        cross: CrossCache,
+        cross: CrossLayers,
         watch: Callable[[int, mx.array], None] = lambda layer, queries: None,
     ) -> mx.array:
         """Hidden states (windows, n, state) of tokens (windows, n), whose keys enter the cache's next n columns.
@@ -72,11 +72,11 @@ class Decoder:
             x = x + self._self_attend(i, block, block.attn_ln(x), cache, mask)
             (q,) = split_heads(block.cross_query(block.cross_ln(x)), 1, self.dims.n_text_head)
             watch(i, q)
-            x = x + block.cross_out(_joined(self.kernels.cross_attention(q, cross.layer(i))))
+            x = x + block.cross_out(_joined(self.kernels.cross_attention(q, cross[i])))
             x = x + self.kernels.mlp(block.mlp_ln(x), block.up, block.down)
         return self.ln(x)
 
-    def prefill(self, tokens: mx.array, cross: CrossCache) -> tuple[mx.array, SelfCache]:
+    def prefill(self, tokens: mx.array, cross: CrossLayers) -> tuple[mx.array, SelfCache]:
         """Hidden states and cache of whole prompts (windows, n)."""
         windows, n = tokens.shape
         cache = SelfCache.empty(self.dims, windows, 1, n, self.dtype)
@@ -89,7 +89,7 @@ class Decoder:
         return self.head(hidden).astype(mx.float32)
 
     def attention_weights(
-        self, tokens: mx.array, cross: CrossCache, heads: Sequence[tuple[int, int]]
+        self, tokens: mx.array, cross: CrossLayers, heads: Sequence[tuple[int, int]]
     ) -> mx.array:
         """Cross-attention of (layer, head) pairs in one teacher-forced pass, (windows, heads, n, frames).
 
@@ -99,7 +99,7 @@ class Decoder:
 
         def watch(layer: int, queries: mx.array) -> None:
             if any(layer == wanted for wanted, _ in heads):
-                recorded[layer] = self.kernels.cross_weights(queries, cross.layer(layer))
+                recorded[layer] = self.kernels.cross_weights(queries, cross[layer])
 
         windows, n = tokens.shape
         cache = SelfCache.empty(self.dims, windows, 1, n, self.dtype)
@@ -107,7 +107,7 @@ class Decoder:
         return mx.stack([recorded[layer][:, head] for layer, head in heads], axis=1)
 
     def _self_attend(
-        self, i: int, block: DecoderBlock, x: mx.array, cache: SelfCache, mask: mx.array
+        self, i: int, block: DecoderBlock, x: mx.array, cache: SelfCache | TracedCache, mask: mx.array
     ) -> mx.array:
         q, k, v = split_heads(block.qkv(x), 3, self.dims.n_text_head)
         keys, values = cache.write(i, k, v)

@@ -21,6 +21,7 @@ class GpuKernels:
 
     softmax_scale = 1.0
     stacked_cross = True
+    whole_steps = True
     shrink_at = 0.5  # a row costs next to nothing, and a new shape new kernels and graphs
 
     def compile(self, function):

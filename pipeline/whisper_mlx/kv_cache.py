@@ -69,21 +69,20 @@ class SelfCache:
     def open_columns(self) -> mx.array:
         """Let every hypothesis see its own next column; returns the mask in view, (slots, 1, width, columns)."""
         width = self.mask.shape[2]
-        self._make_room(width)
-        own = mx.where(mx.eye(width) > 0, 0.0, hidden_value(self.mask.dtype)).astype(self.mask.dtype)
-        self.mask[:, :, :, self.column : self.column + width] = own
+        self.make_room(width)
+        self.mask[:, :, :, self.column : self.column + width] = own_columns(width, self.mask.dtype)
         return self.mask[:, :, :, self.view(width)]
 
     def advance(self, parents: mx.array | None = None) -> None:
         """After a step: hypotheses inherit what their parents (slots, width) saw."""
         self.column += self.mask.shape[2]
         if parents is not None:
-            self.mask = mx.take_along_axis(self.mask, parents[:, None, :, None], axis=2)
+            self.mask = inherited(self.mask, parents)
 
     def admit(self, slots: Sequence[int], prompt: SelfCache) -> None:
         """Give slots to the rows of ``prompt``, right before the next column."""
         n = prompt.column
-        self._make_room(max(0, n - self.column))
+        self.make_room(max(0, n - self.column))
         self.column = max(self.column, n)
         first = self.column - n
         for row, slot in enumerate(slots):
@@ -105,7 +104,8 @@ class SelfCache:
         """Everything that has to be evaluated."""
         return [*self.keys, *self.values, self.mask]
 
-    def _make_room(self, n: int) -> None:
+    def make_room(self, n: int) -> None:
+        """Have room for ``n`` more columns."""
         if self.column + n <= self.columns:
             return
         unused = min(self.starts) // STEP * STEP
@@ -133,6 +133,42 @@ class SelfCache:
         self.mask = _extended(self.mask, by, 3, hidden_value(self.mask.dtype))
 
 
+class TracedCache:
+    """A step's view of a :class:`SelfCache` within a compiled function, where the next column is an array.
+
+    All columns are in view, so that the function's shapes stay the same from step to step.
+    """
+
+    def __init__(self, keys: Sequence[mx.array], values: Sequence[mx.array], mask: mx.array, column: mx.array):
+        self.keys = list(keys)
+        self.values = list(values)
+        self.mask = mask
+        self.column = column
+
+    def open_columns(self) -> mx.array:
+        """As :meth:`SelfCache.open_columns`, for columns that there is room for."""
+        slots, _, width, _ = self.mask.shape
+        own = mx.broadcast_to(own_columns(width, self.mask.dtype), (slots, 1, width, width))
+        self.mask = mx.slice_update(self.mask, own, self.column, (3,))
+        return self.mask
+
+    def write(self, layer: int, keys: mx.array, values: mx.array) -> KeysValues:
+        """As :meth:`SelfCache.write`."""
+        self.keys[layer] = mx.slice_update(self.keys[layer], keys, self.column, (2,))
+        self.values[layer] = mx.slice_update(self.values[layer], values, self.column, (2,))
+        return self.keys[layer], self.values[layer]
+
+
+def inherited(mask: mx.array, parents: mx.array) -> mx.array:
+    """Each hypothesis' row of the mask (slots, 1, width, columns), from its parent (slots, width)."""
+    return mx.take_along_axis(mask, parents[:, None, :, None], axis=2)
+
+
+def own_columns(width: int, dtype: mx.Dtype) -> mx.array:
+    """Additive, (width, width): each hypothesis sees its own of the columns that a step writes."""
+    return mx.where(mx.eye(width) > 0, 0.0, hidden_value(dtype)).astype(dtype)
+
+
 def _extended(a: mx.array, by: int, axis: int, fill: float) -> mx.array:
     shape = list(a.shape)
     shape[axis] = by
@@ -148,8 +184,8 @@ class StackedCross:
             for layer in zip(*windows, strict=True)
         ]
 
-    def layer(self, i: int) -> KeysValues:
-        """(slots, heads, ·, ·) each."""
+    def __getitem__(self, i: int) -> KeysValues:
+        """A layer's, (slots, heads, ·, ·) each."""
         return self.layers[i]
 
     def put(self, slot: int, window: WindowCross) -> None:
@@ -174,8 +210,8 @@ class ListedCross:
     def __init__(self, windows: Sequence[WindowCross]) -> None:
         self.windows = list(windows)
 
-    def layer(self, i: int) -> list[KeysValues]:
-        """One pair a slot, (heads, ·, ·) each."""
+    def __getitem__(self, i: int) -> list[KeysValues]:
+        """A layer's, one pair a slot, (heads, ·, ·) each."""
         return [window[i] for window in self.windows]
 
     def put(self, slot: int, window: WindowCross) -> None:
@@ -192,6 +228,8 @@ class ListedCross:
 
 
 CrossCache = StackedCross | ListedCross
+CrossLayers = CrossCache | Sequence[KeysValues]
+"""What a decoder reads: by layer, each (slots, heads, ·, ·) or a pair a slot."""
 
 
 def split_windows(layers: Sequence[KeysValues]) -> list[WindowCross]:

@@ -51,8 +51,10 @@ def test_a_batch_says_what_single_windows_say(model, beam_size: int, timestamps:
             assert text.no_speech_prob == pytest.approx(singles[key].no_speech_prob, abs=1e-5)
 
 
-def test_a_gpus_kernels_say_what_a_cpus_say(model) -> None:
-    assert tokens(decoded(Engine(tiny_model("cuda"), 3, encode_batch=2))) == tokens(decoded(Engine(model, 3)))
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_gpus_kernels_say_what_a_cpus_say(model, beam_size: int) -> None:
+    gpu = Engine(tiny_model("cuda"), 3, encode_batch=2)
+    assert tokens(decoded(gpu, beam_size=beam_size)) == tokens(decoded(Engine(model, 3), beam_size=beam_size))
 
 
 def test_samples_do_not_depend_on_the_rows_beside_them(model) -> None:
