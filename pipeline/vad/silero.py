@@ -1,14 +1,13 @@
 """Silero VAD: a small recurrent network, with the weights that ship inside faster-whisper.
 
-Silero Team, https://github.com/snakers4/silero-vad, MIT licence; version 6, one frame is 32 ms. The network and
-its probabilities are those of ``faster_whisper.vad``; the thresholds are this product's ``vad_onset`` and
-``vad_offset``.
+Silero Team, https://github.com/snakers4/silero-vad, MIT licence; version 6, one frame is 32 ms. The probabilities
+are those of ``faster_whisper.vad``; the thresholds are this product's ``vad_onset`` and ``vad_offset``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,16 +21,15 @@ if TYPE_CHECKING:
     from pipeline.model_files import ModelFiles
     from pipeline.plan import Choice
 
-REQUIRES = ("faster_whisper", "onnxruntime")
+REQUIRES = ("faster_whisper", "numba", "onnx")
 DEVICES = ("cpu",)
-VERSION = 2
+VERSION = 3
 MODEL_KIND = "vad"
 MODEL_FORMATS = ("onnx",)
 
 FRAME_SAMPLES = 512
 _CONTEXT_SAMPLES = 64  # of the frame before, in front of each frame
 _BLOCK_FRAMES = 1024
-_STATE = (1, 1, 128)
 _PAD_S = 0.03  # as silero-vad's speech_pad_ms
 
 
@@ -41,15 +39,9 @@ class Silero:
     device = "cpu"
 
     def __init__(self, files: ModelFiles, options: VadOptions) -> None:
-        import onnxruntime
+        from pipeline.vad._silero_network import SileroNetwork
 
-        settings = onnxruntime.SessionOptions()
-        settings.inter_op_num_threads = settings.intra_op_num_threads = 1  # the state runs frame by frame
-        settings.enable_cpu_mem_arena = False
-        settings.log_severity_level = 3
-        self._session: Any = onnxruntime.InferenceSession(
-            str(files.path), settings, providers=["CPUExecutionProvider"]
-        )
+        self._network = SileroNetwork.read(files.path)
         self._options = options
         self.model, self.revision = files.name, files.revision
         self.cache_key = f"silero:{VERSION}:{self.revision}:{options.vad_onset}:{options.vad_offset}"
@@ -71,15 +63,14 @@ class Silero:
     def probabilities(self, recording: Recording, progress: Callable[[float], None]) -> np.ndarray:
         """Speech probability (frames,) of each 32 ms; the last frame is filled up with zeros."""
         gain = gain_for(recording)
-        state = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
+        state = np.zeros((2, self._network.recurrent.shape[0]), np.float32)
         context = np.zeros(_CONTEXT_SAMPLES, np.float32)
         found = [np.zeros(0, np.float32)]
         done = 0
         for block in recording.blocks(_BLOCK_FRAMES * FRAME_SAMPLES):
             frames = _framed(gain(block), context)  # (frames, 64 + 512)
-            probability, *state = self._session.run(None, {"input": frames, "h": state[0], "c": state[1]})
+            found.append(self._network(frames, *state))
             context = frames[-1, -_CONTEXT_SAMPLES:]
-            found.append(probability.reshape(-1))
             done += len(block)
             progress(done / recording.samples)
         return np.concatenate(found)
@@ -104,5 +95,5 @@ def weights(_choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
 
 
 def load(choice: Choice, options: Options) -> Silero:
-    """Raises :class:`schemas.errors.ModelNotFound` where faster-whisper lacks the file."""
+    """Raises :class:`schemas.errors.ModelNotFound` where faster-whisper lacks the file, or has another network."""
     return Silero(*weights(choice, options), options.vad)

@@ -10,43 +10,20 @@ are in powers of two, with log2(e) folded into the query weights. Error function
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import mlx.core as mx
 import numpy as np
-from numba import njit
 
+from pipeline.vector_loops import LOG2E, compiled, exp2
 from pipeline.whisper_mlx.layers import Linear, QuantizedLinear
 
 QUERY_TILE = 500
 
 _f32 = np.float32
-_LOG2E = _f32(1.4426950408889634)
 _SQRT_HALF = _f32(0.7071067811865476)
-_compiled = partial(
-    njit,
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath={"nnan", "ninf", "nsz", "contract", "reassoc"},
-)
 
 
-@_compiled(inline="always")
-def _exp2(x):
-    """2**x for float32 x, relative error 4e-7; 2**-126 for all that is smaller. Chebyshev fit on [-0.5, 0.5]."""
-    x = max(x, _f32(-126.0))
-    whole = np.floor(x + _f32(0.5))
-    part = x - whole
-    value = _f32(1.3400432165823137e-3) * part + _f32(9.67603709788144e-3)
-    value = value * part + _f32(5.5503272142078036e-2)
-    value = value * part + _f32(2.4022107355830186e-1)
-    value = value * part + _f32(6.931472067106205e-1)
-    value = value * part + _f32(1.0000000754953497)
-    return value * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
-@_compiled()
+@compiled()
 def softmax_rows(x):
     """Softmax in powers of two over each row of x (rows, n), in place."""
     for r in range(x.shape[0]):
@@ -56,7 +33,7 @@ def softmax_rows(x):
             top = max(top, row[j])
         total = _f32(0.0)
         for j in range(row.size):
-            power = _exp2(row[j] - top)
+            power = exp2(row[j] - top)
             row[j] = power
             total += power
         scale = _f32(1.0) / total
@@ -64,7 +41,7 @@ def softmax_rows(x):
             row[j] *= scale
 
 
-@_compiled()
+@compiled()
 def gelu_values(x):
     """The exact GELU of x (n,), in place, with an absolute error below 1e-6."""
     for j in range(x.size):
@@ -75,11 +52,11 @@ def gelu_values(x):
         series = series * t + _f32(1.421413741)
         series = series * t + _f32(-0.284496736)
         series = series * t + _f32(0.254829592)
-        tail = series * t * _exp2(_f32(a * a * -_LOG2E))  # 1 - erf(a)
+        tail = series * t * exp2(_f32(a * a * -LOG2E))  # 1 - erf(a)
         x[j] = max(value, _f32(0.0)) - (a * _SQRT_HALF) * tail
 
 
-@_compiled()
+@compiled()
 def logsumexp_rows(x, out):
     """Natural logarithm of the sum of exponentials of each row of x (rows, n), into out (rows,)."""
     for r in range(x.shape[0]):
@@ -89,7 +66,7 @@ def logsumexp_rows(x, out):
             top = max(top, row[j])
         total = _f32(0.0)
         for j in range(row.size):
-            total += _exp2((row[j] - top) * _LOG2E)
+            total += exp2((row[j] - top) * LOG2E)
         out[r] = top + np.log(total)
 
 
@@ -113,7 +90,7 @@ def gelu(x: mx.array, *pending: mx.array) -> mx.array:
 class CpuKernels:
     """See :class:`pipeline.whisper_mlx.kernels.Kernels`. In float32; other precisions go through it."""
 
-    softmax_scale = float(_LOG2E)
+    softmax_scale = float(LOG2E)
     stacked_cross = False
     whole_steps = False
     shrink_at = 0.99  # every row costs

@@ -17,8 +17,8 @@ class Kernels(Protocol):
 
     ``softmax_scale`` belongs into the query weights, beside ``head_dim ** -0.5``. With ``stacked_cross`` the
     cross-attention keys and values of all windows are one array, else one pair a window. A batch drops finished
-    rows once at most ``shrink_at`` of its rows are alive. With ``whole_steps`` a decoder step is one compiled function
-    over all columns, for devices where the host's work is what a step costs.
+    rows once at most ``shrink_at`` of its rows are alive. With ``whole_steps`` a decoder step is one compiled
+    function over all columns, for devices where the host's work is what a step costs.
     """
 
     softmax_scale: float

@@ -139,7 +139,9 @@ class TracedCache:
     All columns are in view, so that the function's shapes stay the same from step to step.
     """
 
-    def __init__(self, keys: Sequence[mx.array], values: Sequence[mx.array], mask: mx.array, column: mx.array):
+    def __init__(
+        self, keys: Sequence[mx.array], values: Sequence[mx.array], mask: mx.array, column: mx.array
+    ):
         self.keys = list(keys)
         self.values = list(values)
         self.mask = mask

@@ -13,7 +13,7 @@ from pipeline.vad import silero
 from schemas.errors import ModelNotFound
 from schemas.options import Options
 
-pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
 
 
 def quiet(_fraction: float) -> None:
@@ -47,6 +47,16 @@ def test_the_size_of_the_blocks_changes_nothing(vad, waveform, frames, monkeypat
     whole = vad.probabilities(recording, quiet)
     monkeypatch.setattr(silero, "_BLOCK_FRAMES", frames)
     assert np.abs(vad.probabilities(recording, quiet) - whole).max() < 1e-5
+
+
+@pytest.mark.parametrize("content", [b"", b"no network", b"\x08\x01"])
+def test_another_file_is_told_from_the_network(content, tmp_path):
+    from pipeline.vad._silero_network import SileroNetwork
+
+    (tmp_path / "silero.onnx").write_bytes(content)
+    with pytest.raises(ModelNotFound) as error:
+        SileroNetwork.read(tmp_path / "silero.onnx")
+    assert error.value.code == "model_damaged"
 
 
 def test_without_its_weights_it_says_how_to_get_them(monkeypatch, tmp_path):
