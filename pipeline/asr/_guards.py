@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.vad import Chunk
 from schemas.report import Warning_
@@ -102,7 +103,8 @@ def without_loops(text: str) -> tuple[str, bool]:
     return "".join(pieces) + text[done:], bool(pieces or stutters)
 
 
-def _tokens(text: str) -> list[_Token]:
+@lru_cache(256)  # a segment is looked at several times over
+def _tokens(text: str) -> tuple[_Token, ...]:
     found: list[_Token] = []
     for match in _WORDS.finditer(text):
         word, at = match.group(), match.start()
@@ -110,9 +112,10 @@ def _tokens(text: str) -> list[_Token]:
             found += [_Token(c.casefold(), at + i, at + i + 1) for i, c in enumerate(word) if _is_heard(c)]
         elif any(_is_heard(c) for c in word):
             found.append(_Token("".join(c for c in word.casefold() if _is_heard(c)), at, match.end()))
-    return found
+    return tuple(found)
 
 
+@lru_cache(4096)
 def _is_heard(character: str) -> bool:
     """Letters, marks on them and digits."""
     return unicodedata.category(character)[0] in "LMN"

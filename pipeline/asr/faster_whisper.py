@@ -7,7 +7,6 @@ audio is padded with zeros before the spectrogram, as in Whisper's training; fas
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from pipeline.asr._decoding import (
     utterances,
 )
 from pipeline.asr._prompts import checked_language, ignored, numerals, prompt, with_warnings
+from pipeline.machine import usable_cores
 from pipeline.recording import Recording
 from pipeline.vad import Chunk
 from schemas.errors import InvalidArgument
@@ -67,7 +67,7 @@ def load(choice: Choice, options: Options) -> FasterWhisper:
         str(files.path),
         device=choice.device,
         compute_type="default" if choice.compute_type == "auto" else choice.compute_type,
-        cpu_threads=options.asr.threads or min(_MOST_THREADS, _cores()),
+        cpu_threads=options.asr.threads or min(_MOST_THREADS, usable_cores()),
         local_files_only=True,
     )
     key = f"faster_whisper:{VERSION}:{files.name}@{files.revision}:{choice.compute_type}"
@@ -223,10 +223,3 @@ def log_mels(whisper: Any, waveforms: Sequence[np.ndarray]) -> np.ndarray:
     extractor = whisper.feature_extractor
     padded = (np.pad(waveform, (0, WINDOW_SAMPLES - len(waveform))) for waveform in waveforms)
     return np.stack([extractor(waveform, padding=0) for waveform in padded]).astype(np.float32)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -6,8 +6,6 @@ timestamps, and speech that was left out goes back into the batch as a window of
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from pipeline.asr._context import Stretches
 from pipeline.asr._decoding import SURE_OF_LANGUAGE, Decoded, Schedule, averaged, spread, utterances
 from pipeline.asr._decoding import Window as Span
 from pipeline.asr._prompts import PROMPT_TOKENS, checked_language, prompt, with_warnings
+from pipeline.machine import usable_cores
 from pipeline.recording import SAMPLE_RATE, Recording
 from pipeline.vad import Chunk
 from schemas.errors import InvalidArgument
@@ -172,8 +171,7 @@ class MlxWhisperBatched:
         return Engine(self.whisper, slots, min(lanes, slots), at_once)
 
     def _threads(self) -> int:
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        return self.options.threads or min(_MOST_LANES, cores)
+        return self.options.threads or min(_MOST_LANES, usable_cores())
 
     def _log_mel(self, recording: Recording, span: Chunk) -> Any:
         from pipeline.whisper_mlx.log_mel import window_log_mel

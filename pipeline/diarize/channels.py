@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.models import ModelFiles
     from pipeline.plan import Choice
 
-REQUIRES = ("faster_whisper", "numba", "onnx")
+REQUIRES = ("faster_whisper", "numba", "onnx", "threadpoolctl")
 DEVICES = ("cpu",)
 VERSION = 1
 MODEL_KIND = "vad"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.vector_loops import LOG2E, compiled, exp2
+from pipeline.vector_loops.exponential import LOG2E, compiled, exp2
 from schemas.errors import ModelNotFound
 
 STATE = 128
@@ -75,10 +75,13 @@ class SileroNetwork:
             out_bias=np.float32(tensors["decoder.conv1d.bias"][0]),
         )
 
-    def __call__(self, frames: np.ndarray, h: np.ndarray, c: np.ndarray) -> np.ndarray:
-        """Speech probability (n,) of frames (n, 64 + 512), in order; ``h`` and ``c`` (128,) are moved on."""
-        gates = self._features(frames) @ self.into + self.bias
-        hidden = np.empty((len(frames), STATE), np.float32)
+    def gates(self, frames: np.ndarray) -> np.ndarray:
+        """What frames (n, 64 + 512) bring into the LSTM, (n, 512): each on its own, in any order."""
+        return self._features(frames) @ self.into + self.bias
+
+    def probabilities(self, gates: np.ndarray, h: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """Speech probability (n,) of frames in order, by their gates; ``h`` and ``c`` (128,) are moved on."""
+        hidden = np.empty((len(gates), STATE), np.float32)
         _lstm(gates, self.recurrent, h, c, hidden)
         logits = np.maximum(hidden, 0) @ self.out + self.out_bias
         return 1 / (1 + np.exp(-logits))

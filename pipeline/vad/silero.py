@@ -6,11 +6,14 @@ are those of ``faster_whisper.vad``; the thresholds are this product's ``vad_ons
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.machine import usable_cores
 from pipeline.recording import SAMPLE_RATE, Recording
 from pipeline.vad._coverage import doubtful_regions
 from pipeline.vad._level import gain_for
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.model_files import ModelFiles
     from pipeline.plan import Choice
 
-REQUIRES = ("faster_whisper", "numba", "onnx")
+REQUIRES = ("faster_whisper", "numba", "onnx", "threadpoolctl")
 DEVICES = ("cpu",)
 VERSION = 3
 MODEL_KIND = "vad"
@@ -29,7 +32,8 @@ MODEL_FORMATS = ("onnx",)
 
 FRAME_SAMPLES = 512
 _CONTEXT_SAMPLES = 64  # of the frame before, in front of each frame
-_BLOCK_FRAMES = 1024
+_BLOCK_FRAMES = 512
+_MOST_THREADS = 8
 _PAD_S = 0.03  # as silero-vad's speech_pad_ms
 
 
@@ -62,18 +66,34 @@ class Silero:
 
     def probabilities(self, recording: Recording, progress: Callable[[float], None]) -> np.ndarray:
         """Speech probability (frames,) of each 32 ms; the last frame is filled up with zeros."""
-        gain = gain_for(recording)
+        from threadpoolctl import threadpool_limits
+
         state = np.zeros((2, self._network.recurrent.shape[0]), np.float32)
+        found, done = [np.zeros(0, np.float32)], 0
+        threads = min(_MOST_THREADS, usable_cores())
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+            for samples, gates in self._gates(recording, pool, 2 * threads):
+                found.append(self._network.probabilities(gates, *state))
+                done += samples
+                progress(done / recording.samples)
+        return np.concatenate(found)
+
+    def _gates(
+        self, recording: Recording, pool: ThreadPoolExecutor, most: int
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Blocks' samples and gates in order; at most so many blocks are computed ahead."""
+        gain = gain_for(recording)
         context = np.zeros(_CONTEXT_SAMPLES, np.float32)
-        found = [np.zeros(0, np.float32)]
-        done = 0
+        ahead: deque[tuple[int, Future[np.ndarray]]] = deque()
         for block in recording.blocks(_BLOCK_FRAMES * FRAME_SAMPLES):
             frames = _framed(gain(block), context)  # (frames, 64 + 512)
-            found.append(self._network(frames, *state))
             context = frames[-1, -_CONTEXT_SAMPLES:]
-            done += len(block)
-            progress(done / recording.samples)
-        return np.concatenate(found)
+            ahead.append((len(block), pool.submit(self._network.gates, frames)))
+            if len(ahead) > most:
+                samples, gates = ahead.popleft()
+                yield samples, gates.result()
+        for samples, gates in ahead:
+            yield samples, gates.result()
 
 
 def _framed(block: np.ndarray, context: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import mlx.core as mx
 import numpy as np
 
-from pipeline.vector_loops import LOG2E, compiled, exp2
+from pipeline.vector_loops.exponential import LOG2E, compiled, exp2
 from pipeline.whisper_mlx.layers import Linear, QuantizedLinear
 
 QUERY_TILE = 500

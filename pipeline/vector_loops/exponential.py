@@ -1,4 +1,4 @@
-"""What loops that numba compiles to vector instructions have in common.
+"""The exponential, and the way to compile, of loops that numba makes vector instructions of.
 
 The exponential of the C library is called for one number at a time; this one is a polynomial that the compiler
 takes eight or sixteen numbers through at once.

@@ -1,0 +1,1 @@
+"""What loops that numba compiles to vector instructions are made of."""
