@@ -14,7 +14,7 @@ import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from pipeline.whisper_mlx.batch import Batch, Job  # noqa: E402
 from pipeline.whisper_mlx.config import Dims, ModelConfig  # noqa: E402
 from pipeline.whisper_mlx.decoding import Beam, Greedy  # noqa: E402
 from pipeline.whisper_mlx.engine import Engine  # noqa: E402
+from pipeline.whisper_mlx.kv_cache import CrossCache, SelfCache, TracedCache  # noqa: E402
 from pipeline.whisper_mlx.layers import split_heads  # noqa: E402
 from pipeline.whisper_mlx.model import Model  # noqa: E402
 from pipeline.whisper_mlx.timestamp_rules import Rules  # noqa: E402
@@ -72,6 +73,9 @@ class Repeated:
         taken, self.waiting = self.waiting[:count], self.waiting[count:]
         return taken
 
+    def heard(self, key: int, tokens: Sequence[int]) -> None:
+        """Nothing follows from what was said."""
+
 
 def main() -> None:
     """Print the tables."""
@@ -91,6 +95,7 @@ def main() -> None:
             step_parts,
             step_kernels,
             window_table,
+            checking_table,
         ):
             if time.monotonic() < until:
                 section(model, asked)
@@ -336,6 +341,41 @@ def window_table(model: Model, asked: argparse.Namespace) -> None:
             f"{WINDOW_S * count / seconds:.0f} | {mx.get_peak_memory() / 1e9:.1f} |",
             flush=True,
         )
+
+
+def checking_table(model: Model, asked: argparse.Namespace) -> None:
+    """Tokens at once in a step: what a model would pay for checking the tokens of a draft.
+
+    Speculative decoding (Leviathan et al., arXiv 2211.17192): k steps of a draft model and one step of k + 1 tokens
+    yield 1 + a + ... + a^k tokens, where each guess is right with probability a.
+    """
+    at_once = (1, 3, 5, 8)
+    print(f"\n| tokens at once in a step | {' | '.join(f'{n}, ms' for n in at_once)} |")
+    print("|---" * (len(at_once) + 1) + "|")
+    for slots in asked.batches:
+        cross = model.cross_cache([model.encode(mels(model.dims, 1))[0]] * slots)
+        times = [f"{checking(model, cross, slots, n):.2f}" for n in at_once]
+        print(f"| batch {slots} | {' | '.join(times)} |", flush=True)
+
+
+def checking(model: Model, cross: CrossCache, slots: int, n: int, columns: int = 128) -> float:
+    """Milliseconds of a step that appends ``n`` tokens to each row, until the best next ones are read."""
+    cache = SelfCache.empty(model.dims, slots, 1, columns, model.dtype)
+    mask = mx.zeros((slots, 1, n, columns), model.dtype)
+
+    def step(tokens, positions, column, keys, values):
+        traced = TracedCache(keys, values, mask, column)
+        hidden = model.decoder(tokens, positions, traced, mask, cross)
+        return mx.argmax(model.decoder.logits(hidden), -1).astype(mx.int32), traced.keys, traced.values
+
+    step = model.kernels.compile(step)
+    tokens, keys, values, times = mx.zeros((slots, n), mx.int32), cache.keys, cache.values, []
+    for i in range(40):
+        began = time.perf_counter()
+        tokens, keys, values = step(tokens, mx.arange(n)[None] + i, mx.array(i), keys, values)
+        mx.eval(tokens, keys, values)
+        times.append(1e3 * (time.perf_counter() - began))
+    return statistics.median(times[15:])
 
 
 def torch_table(dims: Dims) -> None:
