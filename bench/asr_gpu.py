@@ -346,8 +346,8 @@ def window_table(model: Model, asked: argparse.Namespace) -> None:
 def checking_table(model: Model, asked: argparse.Namespace) -> None:
     """Tokens at once in a step: what a model would pay for checking the tokens of a draft.
 
-    Speculative decoding (Leviathan et al., arXiv 2211.17192): k steps of a draft model and one step of k + 1 tokens
-    yield 1 + a + ... + a^k tokens, where each guess is right with probability a.
+    Speculative decoding (Leviathan et al., arXiv 2211.17192): k steps of a draft model and one step of k + 1
+    tokens yield 1 + a + ... + a^k tokens, where each guess is right with probability a.
     """
     at_once = (1, 3, 5, 8)
     print(f"\n| tokens at once in a step | {' | '.join(f'{n}, ms' for n in at_once)} |")
