@@ -257,6 +257,7 @@ def step_parts(model: Model, asked: argparse.Namespace) -> None:
     block, kernels, heads = decoder.blocks[0], model.kernels, model.dims.n_text_head
     q = hidden.reshape(hidden.shape[0], heads, 1, -1)
     own = [a[:, :, :128] for a in (batch.cache.keys[0], batch.cache.values[0])]
+    choose = kernels.compile(batch._choose_next)
     few = mask[..., :1] + mx.zeros((q.shape[0], 1, 1, 128), mask.dtype)
     mx.eval(hidden, logits, q, own, few)
     parts = {
@@ -265,7 +266,7 @@ def step_parts(model: Model, asked: argparse.Namespace) -> None:
         ),
         "logits": lambda n: decoder.logits(hidden + n),
         "choice": lambda n: batch._choose_next(logits + n, state.scores, history),
-        "choice, compiled": lambda n: batch._next(logits + n, state.scores, history),
+        "choice, compiled": lambda n: choose(logits + n, state.scores, history),
         "argmax": lambda n: mx.argmax(logits + n, axis=-1),
         "self-attention of 128": lambda n: kernels.attention(q + n, *own, few),
         "self-attention of 128 without a mask": lambda n: kernels.encoder_attention(q + n, *own),

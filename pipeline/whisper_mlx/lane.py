@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.whisper_mlx.engine import Engine
 
 _SAMPLES_AT_ONCE = 5
+_SPECTRA_AT_ONCE = 4
 
 Loaded = tuple[list[Window], list[np.ndarray]]
 
@@ -38,6 +39,7 @@ class Lane:
         # a GPU must not wait for spectrograms; on a CPU all cores are busy as it is
         ahead = engine.encode_batch > 1 and not task.in_order
         self.loader = ThreadPoolExecutor(1) if ahead else None
+        self.spectra = ThreadPoolExecutor(_SPECTRA_AT_ONCE) if ahead else None
 
     def run(self) -> Iterator[WindowText]:
         """Every window that is to be had; those that fail go through the hotter temperatures last."""
@@ -58,8 +60,8 @@ class Lane:
                     failed = []
             yield from self._again(failed, hotter)
         finally:
-            if self.loader:
-                self.loader.shutdown(wait=False, cancel_futures=True)
+            for pool in filter(None, (self.loader, self.spectra)):
+                pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def stopped(self) -> bool:
@@ -84,7 +86,8 @@ class Lane:
 
     def _load(self) -> Loaded:
         windows = self.shared.take(self.engine.encode_batch)
-        return windows, [window.log_mel() for window in windows]
+        each = self.spectra.map if self.spectra else map
+        return windows, list(each(lambda window: window.log_mel(), windows))
 
     def _jobs(self, windows: list[Window], log_mels: list[np.ndarray]) -> list[Job]:
         task, tokens = self.task, self.engine.tokens
