@@ -9,7 +9,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pipeline import backends
+from pipeline import backends, mlx_runtime
 from pipeline.machine import probe
 from pipeline.plan import Choice, Machine, plan
 from schemas.errors import TranscriptionError
@@ -43,6 +43,7 @@ def render(found: dict[str, Any]) -> str:
         f"machine   {machine['system']} {machine['arch']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"Python {machine['python']}, accelerator {accelerator}"
     )
+    lines.append(f"MLX       on the CPU its matrix products go to: {machine['mlx_blas_on_cpu']}")
     lines += [f"package   {name} {number or 'missing'}" for name, number in found["packages"].items()]
     for room, choice in found["plan"].items():
         lines.append(f"{room:<9} " + (_line(choice) if choice else "nothing can do this stage"))
@@ -69,6 +70,7 @@ def _machine(machine: Machine) -> dict[str, Any]:
         "accelerator": machine.accelerator,
         "accelerator_gb": round(machine.accelerator_gb, 1),
         "mlx_on_gpu": machine.mlx_on_gpu,
+        "mlx_blas_on_cpu": mlx_runtime.blas_expected(),
     }
 
 

@@ -46,6 +46,15 @@ def blas_in_use() -> str:
     return _mlx_blas.accelerate()
 
 
+def blas_expected() -> str:
+    """What :func:`blas_in_use` would answer, by what is installed. Imports nothing heavy."""
+    if sys.platform != "linux":
+        return "Accelerate" if sys.platform == "darwin" else "MLX's own"
+    from pipeline import _mlx_blas
+
+    return _mlx_blas.expected()
+
+
 def accelerator() -> str | None:
     """``metal`` or ``cuda`` where MLX can use such a GPU, else none."""
     mx = import_mlx()

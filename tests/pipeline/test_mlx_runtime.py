@@ -47,12 +47,31 @@ def test_products_are_right_whatever_the_layout():
 @LINUX
 @pytest.mark.skipif(mlx_runtime.accelerator() is not None, reason="MLX's GPU build has a BLAS of its own")
 def test_mlx_calls_the_fast_blas():
-    """The slot that MLX's library calls ``sgemm_`` through holds SciPy's; a fresh process says so too."""
+    """The slot that MLX's library calls ``sgemm_`` through holds OpenBLAS's; a fresh process says so too."""
     from pipeline import _mlx_blas
 
-    assert mlx_runtime.blas_in_use() == _mlx_blas.SCIPY
+    assert mlx_runtime.blas_in_use() == mlx_runtime.blas_expected() == _mlx_blas.OPENBLAS
     code = "from pipeline import mlx_runtime as m; print(m.blas_in_use())"
-    assert run(code) == _mlx_blas.SCIPY
+    assert run(code) == _mlx_blas.OPENBLAS
+
+
+@LINUX
+@pytest.mark.skipif(mlx_runtime.accelerator() is not None, reason="MLX's GPU build has a BLAS of its own")
+@pytest.mark.parametrize(
+    ("missing", "used"),
+    [(["scipy_openblas32"], "SCIPY"), (["scipy_openblas32", "scipy.linalg"], "REFERENCE")],
+)
+def test_without_its_library_mlx_takes_the_next_best(missing: list[str], used: str):
+    from pipeline import _mlx_blas
+
+    code = f"""
+        import sys
+        for name in {missing}:
+            sys.modules[name] = None
+        from pipeline import mlx_runtime
+        print(mlx_runtime.blas_in_use())
+    """
+    assert run(code) == getattr(_mlx_blas, used)
 
 
 @LINUX
