@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def table(text: str, *header: str) -> list[list[str]]:
         elif inside and not set(line) <= set("|-: "):
             rows.append(cells)
     return rows
+
+
+def test_every_dependency_says_what_it_is_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = [re.match(r"[\w.-]+", requirement)[0] for requirement in project["dependencies"]]
+    rows = dict(table(page("architecture.md"), "dependency", "what for"))
+    assert list(rows) == sorted(named)
+    assert all(rows.values())
 
 
 def marked(cell: str) -> list[str]:
