@@ -108,6 +108,19 @@ def test_imports_point_from_mcp_server_to_pipeline_to_schemas(path: Path) -> Non
     assert not ABOVE[path.relative_to(ROOT).parts[0]] & packages(path, everywhere=True)
 
 
+CORES = ("alignment_core", "diarization_core", "spoken", "wav2vec2", "whisper_mlx")
+"""Packages of methods and networks, which the stages' rooms are built on."""
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_what_the_rooms_are_built_on_knows_none_of_them(core: str) -> None:
+    rooms = {f"pipeline.{room}" for room in ROOMS}
+    files = [path for path in FILES if path.parent == ROOT / "pipeline" / core]
+    used = {".".join(name.split(".")[:2]) for path in files for name in imported(tree(path), everywhere=True)}
+    assert files
+    assert not rooms & used
+
+
 @pytest.mark.parametrize("path", [path for path in FILES if path not in NETWORKS], ids=name_of)
 def test_importing_a_file_imports_nothing_heavy(path: Path) -> None:
     assert not HEAVY & packages(path, everywhere=False)

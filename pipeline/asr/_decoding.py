@@ -12,7 +12,6 @@ where the text is a block per chunk and nothing shows what was skipped.
 from __future__ import annotations
 
 import math
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from pipeline.asr import ChunkText
 from pipeline.asr._guards import guarded
 from pipeline.recording import SAMPLE_RATE, Recording
 from pipeline.vad import WINDOW_S, Chunk, SpeechRegion, windows
+from pipeline.whisper_mlx.windows import compression_ratio
 from schemas.options import AsrOptions
 from schemas.report import Warning_
 from schemas.transcript import Segment
@@ -77,12 +77,6 @@ class Decoded:
     def compression_ratio(self) -> float:
         """Bytes over compressed bytes: high where words repeat."""
         return compression_ratio(self.text)
-
-
-def compression_ratio(text: str) -> float:
-    """Bytes of the text over its zlib-compressed bytes; 0 for no text."""
-    data = text.encode("utf-8")
-    return len(data) / len(zlib.compress(data)) if data else 0.0
 
 
 @dataclass(frozen=True)

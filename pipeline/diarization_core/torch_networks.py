@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.diarization_core.fbank import WindowShape
 from pipeline.diarization_core.sincnet import SINC_STRIDE, sinc_filters
+from pipeline.diarization_core.torch_campplus import CamPlusPlus
 
 State = Mapping[str, np.ndarray]
 
@@ -99,8 +100,6 @@ class TorchCamPlusPlus(_TorchEmbedding):
     mels_per_frame = 2
 
     def __init__(self, state: State, device: str = "cpu") -> None:
-        from pipeline.diarize._campplus import CamPlusPlus
-
         self.device = device
         self.network = CamPlusPlus()
         _fill(self.network, state)

@@ -111,7 +111,7 @@ def _known(module: str, name: str) -> tuple[str, str]:
 
 
 def _campplus(state: dict[str, Any]) -> Any:
-    from pipeline.diarize._campplus import CamPlusPlus
+    from pipeline.diarization_core.torch_campplus import CamPlusPlus
 
     network = CamPlusPlus()
     network.load_state_dict(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.asr._decoding import compression_ratio
+
+def compression_ratio(text: str) -> float:
+    """Bytes of the text over its zlib-compressed bytes; 0 for no text."""
+    data = text.encode("utf-8")
+    return len(data) / len(zlib.compress(data)) if data else 0.0
 
 
 @dataclass(frozen=True)
