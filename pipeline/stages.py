@@ -157,20 +157,34 @@ _FOUND = (
 )
 
 
+_BARE = "without_embeddings"
+
+
 def diarize(job: Job) -> Diarization:
-    """Who spoke when."""
+    """Who spoke when. Voices' embeddings are kept in the stage cache only where they were asked for."""
+    wanted = job.options.diarize.speaker_embeddings
 
     def work(diarizer: Any, _key: str) -> dict:
         found = diarizer.diarize(job.source.recording(), job.options.diarize, job.progress("diarize"))
-        return found.compact()
+        heard = any(voice.embedding is not None for voice in found.voices)
+        return {**_bare(found).compact(), _BARE: True} if heard and not wanted else found.compact()
+
+    def serves(payload: dict) -> bool:
+        return not (wanted and payload.get(_BARE))
 
     candidates, layout = job.plan.diarize, {}
     if _one_speaker_a_channel(job):
         candidates = (Choice("channels"), *candidates)
     if candidates[:1] and candidates[0].backend == "channels":
         layout = {"channels": asdict(job.source.channels)}  # files that differ in this can have the same mix
-    payload = _stage(job, "diarize", candidates, work, **layout)
+    payload = _stage(job, "diarize", candidates, work, serves, **layout)
     return Diarization.model_validate({name: payload[name] for name in _FOUND if name in payload})
+
+
+def _bare(found: Diarization) -> Diarization:
+    """Without embeddings, by which people can be recognised."""
+    voices = tuple(voice.model_copy(update={"embedding": None}) for voice in found.voices)
+    return found.model_copy(update={"voices": voices})
 
 
 def _decode(job: Job, asr: Any, chunks: Sequence[Chunk], partial: Partial) -> dict:
@@ -223,17 +237,26 @@ def _tail(done: dict[int, dict], characters: int = 400) -> str:
     return text.strip()[-characters:]
 
 
+def _anything(_payload: dict) -> bool:
+    return True
+
+
 def _stage(
-    job: Job, room: str, candidates: Sequence[Choice], work: Callable[[Any, str], dict], **key_parts: Any
+    job: Job,
+    room: str,
+    candidates: Sequence[Choice],
+    work: Callable[[Any, str], dict],
+    serves: Callable[[dict], bool] = _anything,
+    **key_parts: Any,
 ) -> dict:
-    """The stage's payload from the first candidate that can give it.
+    """The stage's payload from the first candidate that can give it. ``serves``: whether a cached one will do.
 
     Raises :class:`schemas.errors.StageFailed` (or the last candidate's own coded error) when none can.
     """
     failures: dict[str, list[str]] = {}
     for number, choice in enumerate(candidates):
         try:
-            payload = _from_candidate(job, room, choice, work, key_parts)
+            payload = _from_candidate(job, room, choice, work, serves, key_parts)
         except (InputError, JobError):
             raise
         except Exception as error:
@@ -257,7 +280,12 @@ def _stage(
 
 
 def _from_candidate(
-    job: Job, room: str, choice: Choice, work: Callable[[Any, str], dict], key_parts: dict[str, Any]
+    job: Job,
+    room: str,
+    choice: Choice,
+    work: Callable[[Any, str], dict],
+    serves: Callable[[dict], bool],
+    key_parts: dict[str, Any],
 ) -> dict:
     weights = backends.weights(room, choice, job.options)
     key = job.cache.key(
@@ -268,8 +296,8 @@ def _from_candidate(
         **key_parts,
     )
     payload = None if job.options.force else job.cache.get(room, key)
-    cached = payload is not None
-    if payload is None:
+    cached = payload is not None and serves(payload)
+    if payload is None or not cached:
         started = time.perf_counter()
         backend = job.pool.get(room, choice, job.options)
         payload = work(backend, key)

@@ -154,19 +154,35 @@ class Reporter:
 def turn(lock: Path, report: Callable[[str, float, str | None, str | None], None]):
     """Holds the accelerator: one job at a time on a machine, whichever server asked for it.
 
-    The lock belongs to the open file, so the kernel frees it when this process ends in whatever way. While
-    another process has it, ``report`` hears the stage ``queued`` with the reason; it may raise to give up.
+    Who comes next holds a second lock while it waits: a server with many jobs lets the others' have their turns.
+    Locks belong to open files, so the kernel frees them when this process ends in whatever way. While another
+    process is before this one, ``report`` hears the stage ``queued`` with the reason; it may raise to give up.
     """
-    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as file:
-        while not _try_lock(file.fileno()):
-            holder = file.read(32).strip()
-            file.seek(0)
+    with _opened(lock) as held:
+
+        def wait() -> None:
+            holder = held.read(32).strip()
+            held.seek(0)
             report("queued", 0.0, None, f"another program is using the models (process {holder or '?'})")
-            time.sleep(LOCK_POLL_S)
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+
+        with _opened(lock.with_name(f"{lock.name}.next")) as next_one:
+            _take(next_one, wait)
+            _take(held, wait)
+        held.truncate(0)
+        held.write(f"{os.getpid()}\n")
+        held.flush()
         yield
+
+
+def _opened(lock: Path) -> Any:
+    return os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+
+
+def _take(file: Any, wait: Callable[[], None]) -> None:
+    """Locks the file, which closing it frees."""
+    while not _try_lock(file.fileno()):
+        wait()
+        time.sleep(LOCK_POLL_S)
 
 
 def _try_lock(fd: int) -> bool:

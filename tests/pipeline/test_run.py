@@ -9,6 +9,7 @@ import pytest
 from pipeline import align, backends, diarize, stages, transcribe, transcribe_diarized
 from pipeline.asr import ChunkText, echo
 from pipeline.cache import Cache
+from pipeline.diarize import one_speaker
 from pipeline.plan import Choice
 from pipeline.pool import ModelPool
 from pipeline.run import run
@@ -16,6 +17,7 @@ from schemas.errors import InvalidArgument, InvalidTranscript, JobError, StageFa
 from schemas.jobs import FileIdentity, JobRequest
 from schemas.options import Options
 from schemas.transcript import Transcript
+from schemas.voices import Voice
 
 CLIP = Path(__file__).parents[1] / "data" / "syn_es_meeting.flac"
 MODEL_FREE = {
@@ -309,6 +311,28 @@ def test_the_cache_holds_no_path_of_the_recording(own_cache):
     do(request())
     for file in (own_cache / "stages").iterdir():
         assert str(CLIP) not in json.dumps(json.loads(file.read_text()))
+
+
+def test_voices_as_numbers_are_kept_on_disk_only_where_they_were_asked_for(own_cache, monkeypatch):
+    plain = one_speaker.OneSpeaker.diarize
+    voice = Voice(speaker="SPEAKER_00", speech_s=9.0, clean_s=9.0, embedding=(0.125, 0.25))
+
+    def heard(*given):
+        return plain(*given).model_copy(update={"voices": (voice,), "embedding_model": "m@1"})
+
+    def kept():
+        return [file for file in (own_cache / "stages").glob("diarize-*") if "0.125" in file.read_text()]
+
+    monkeypatch.setattr(one_speaker.OneSpeaker, "diarize", heard)
+    bare = do(request())
+    assert bare.speaker_embeddings is None and kept() == []
+    assert do(request()).stages["diarize"].cached
+    asked = do(request(speaker_embeddings=True))
+    assert asked.speaker_embeddings == {"SPEAKER_00": (0.125, 0.25)}
+    assert not asked.stages["diarize"].cached and len(kept()) == 1
+    again = do(request(speaker_embeddings=True))
+    assert again.speaker_embeddings == asked.speaker_embeddings and again.stages["diarize"].cached
+    assert do(request()).stages["diarize"].cached
 
 
 def test_stage_constants_are_declared_by_every_backend():

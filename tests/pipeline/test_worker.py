@@ -165,6 +165,15 @@ def test_it_waits_for_its_turn_says_why_and_can_be_cancelled_meanwhile(worker):
     worker.until("completed")
 
 
+def test_whoever_waits_already_comes_first(worker):
+    """The models are free, and another program has been waiting for them."""
+    with (worker.folder / "lock.next").open("w") as waiting:
+        fcntl.flock(waiting, fcntl.LOCK_EX)
+        worker.start("steps-1")
+        assert worker.until("progress")[-1]["stage"] == "queued"
+    worker.until("completed")
+
+
 def test_shutdown_ends_it_in_an_orderly_way(worker):
     worker.until("ready")
     worker.send({"shutdown": True})
