@@ -103,7 +103,8 @@ class Database:
 
     def make_folders(self) -> None:
         """Those that are missing, for the owner alone."""
-        for folder in (self._settings.state_dir, self._settings.transcripts, self._settings.inbox):
+        own = self._settings
+        for folder in (own.state_dir, own.transcripts, own.voices, own.inbox):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _forget(self) -> None:

@@ -143,6 +143,7 @@ def _lines(health: Health) -> list[str]:
             lines.append(f"{title}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
     for room, choice in (health.plan or {}).items():
         using = f" with {choice.model}" if choice.model else ""
-        lines.append(f"plan: {room} by {choice.backend} on {choice.device}{using}")
+        precision = f" in {choice.compute_type}" if choice.compute_type else ""
+        lines.append(f"plan: {room} by {choice.backend} on {choice.device}{using}{precision}")
     lines += [f"gap: {gap.what}: {gap.why} Fix: {gap.fix}" for gap in health.gaps]
     return lines

@@ -43,6 +43,7 @@ class JobManager:
         self._store, self._settings = store, settings
         self._estimates = Estimates(store.database)
         self._current: Job | None = None
+        self._before_us: list[JobRecord] = []
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
         self._worker: WorkerProcess | None = None
@@ -134,26 +135,35 @@ class JobManager:
         """The job as it is now, whichever server has it. Raises :class:`NotFound` (``job_not_found``)."""
         if job_id in self._jobs:
             return self._own_view(self._jobs[job_id])
-        return JobView(await to_thread.run_sync(self._store.job, job_id))
+        return _foreign_view(await to_thread.run_sync(self._store.job, job_id))
 
     async def recent(self, count: int) -> list[JobView]:
         """Unfinished jobs of all servers in their order, then the last finished ones, newest first."""
         records = await to_thread.run_sync(self._store.recent_jobs, count)
         views = [
-            self._own_view(self._jobs[record.id]) if record.id in self._jobs else JobView(record)
+            self._own_view(self._jobs[record.id]) if record.id in self._jobs else _foreign_view(record)
             for record in records
         ]
         return sorted(views, key=lambda view: not view.record.unfinished)
 
     def _own_view(self, job: Job) -> JobView:
-        """With the jobs before it, if it waits."""
-        if job not in self._waiting:
-            return job.view()
-        before = list(self._waiting)[: self._waiting.index(job)]
-        if self._current is not None and self._current.record.unfinished:
-            before.insert(0, self._current)
+        """With the jobs before it, if it waits: of this server, and of another one that has the models."""
+        before: list[Job] = []
+        if job in self._waiting:
+            before = list(self._waiting)[: self._waiting.index(job)]
+            if self._current is not None and self._current.record.unfinished:
+                before.insert(0, self._current)
         seconds = [other.left() for other in before]
-        return job.view(len(before), None if None in seconds else sum(seconds))
+        elsewhere: list[JobRecord] = []
+        if self._waits_for_others():
+            elsewhere = self._before_us
+            seconds += [record.left() for record in elsewhere] or [None]
+        return job.view(len(before) + len(elsewhere), None if None in seconds else sum(seconds))
+
+    def _waits_for_others(self) -> bool:
+        """Whether the worker stands in line for the models."""
+        job = self._current
+        return job is not None and job.heard and job.record.status == "queued"
 
     async def cancel(self, job_id: str) -> JobView:
         """Ends a job: asks the worker, and kills it when it does not stop soon. A finished job stays as it is.
@@ -251,7 +261,10 @@ class JobManager:
         outcome = await self._outcome(job)
         if outcome["event"] == "failed":
             raise from_dict(outcome["error"])
-        transcript_id, made = await to_thread.run_sync(self._store.keep, job.output, job.record.operation)
+        record = job.record
+        transcript_id, made = await to_thread.run_sync(
+            self._store.keep, job.output, record.operation, record.arguments.get("transcript_id")
+        )
         await to_thread.run_sync(self._estimates.learn, job.plan, made, job.resumed)
         if self._kept is not None:
             await self._kept(transcript_id, made)
@@ -334,10 +347,11 @@ class JobManager:
 
     # writing down: one save of a job at a time, so that an older state never replaces a newer one
 
-    async def _save(self, job: Job) -> bool:
+    async def _save(self, job: Job, done_at: float | None = None) -> bool:
         """Whether another server asked to cancel the job."""
         async with job.saving:
-            return job.record.unfinished and await self._write(job.record)
+            record = job.record.model_copy(update={"done_at": done_at})
+            return record.unfinished and await self._write(record)
 
     async def _write(self, record: JobRecord) -> bool:
         return await to_thread.run_sync(self._store.save_job, record)
@@ -347,17 +361,29 @@ class JobManager:
         while True:
             await anyio.sleep(TICK_S)
             for job in [job for job in self._jobs.values() if job.record.unfinished]:
+                eta_s = self._own_view(job).eta_s
                 try:
-                    asked = await self._save(job)
+                    asked = await self._save(job, None if eta_s is None else time.time() + eta_s)
                 except TranscriptionError:
                     continue  # the job goes on; its end will say that the store failed
                 if asked:
                     await self._cancel_own(job)
+            with suppress(TranscriptionError):
+                await self._look_elsewhere()
+
+    async def _look_elsewhere(self) -> None:
+        waits = self._waits_for_others()
+        self._before_us = await to_thread.run_sync(self._store.running_elsewhere) if waits else []
 
     def _forget_old(self) -> None:
         ended = [job_id for job_id, job in self._jobs.items() if not job.record.unfinished]
         for job_id in ended[:-KEPT_FINISHED]:
             del self._jobs[job_id]
+
+
+def _foreign_view(record: JobRecord) -> JobView:
+    """The job of another server, or one that this one has forgotten."""
+    return JobView(record, eta_s=record.left())
 
 
 def _quietly(work: Callable[[], None]) -> None:

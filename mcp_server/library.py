@@ -154,7 +154,7 @@ class Library:
 
         Raises :class:`NotFound` (``transcript_not_found``).
         """
-        path = self._store.transcript_path(transcript_id)
+        self._store.transcript_path(transcript_id)
         with self._db.writing() as db:
             row = db.execute(
                 "SELECT recording, path FROM transcripts LEFT JOIN recordings ON sha256 = recording WHERE id = ?",
@@ -168,10 +168,10 @@ class Library:
             left = db.execute("SELECT count(*) FROM transcripts WHERE recording = ?", (sha256,)).fetchone()[0]
             if not left:
                 db.execute("DELETE FROM recordings WHERE sha256 = ?", (sha256,))
-        path.unlink(missing_ok=True)
+        removed = self._store.remove(transcript_id)
         with self._db.reading() as db:
             index.scrub(db)
-        files = 1 + (0 if left else forget_stages(sha256))
+        files = removed + (0 if left else forget_stages(sha256))
         kept = f"{left} other transcripts of this recording, with its stage results" if left else None
         return Deleted(transcript_id=transcript_id, recording=recording, files=files, kept=kept)
 

@@ -76,13 +76,16 @@ def speakers(model: Speakers, *, asked: bool) -> CallToolResult:
 
 def voices(model: VoiceList) -> CallToolResult:
     """The voices that are remembered, as many as fit."""
-    model = model.model_copy(update={"voices": tuple(_fitting(model.voices))})
+    shown = tuple(_fitting(model.voices))
+    model = model.model_copy(update={"voices": shown, "more": len(model.voices) - len(shown) or None})
     lines = [] if model.forgotten is None else [f"Forgotten: {model.forgotten}."]
     lines += [
         f"{voice.voice_id} | {voice.name} | {voice.speech_s:.0f} s from {voice.recordings} recordings"
         f" | {voice.updated_at} | {voice.model}"
         for voice in model.voices
     ] or ["No voice is remembered."]
+    if model.more:
+        lines.append(f"{model.more} more are remembered; forget_voice takes their names, too.")
     return plain_result(model, lines)
 
 

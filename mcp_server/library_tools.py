@@ -75,7 +75,7 @@ class LibraryTools:
         self, transcript_id: str, labels: dict[str, str], evidence: str | None, remember: bool
     ) -> tuple[str, ...]:
         """Voices first: where one cannot be remembered, nothing is changed."""
-        transcript = self._store.transcript(transcript_id, words=False)
+        transcript = self._store.transcript(transcript_id, words=False, voices=remember)
         wanted = self._names.checked(transcript, labels)
         people = {label: name for label, name in wanted.items() if name}
         kept = self._voices.remember(transcript, people) if remember and people else ()

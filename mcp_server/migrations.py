@@ -98,6 +98,9 @@ MIGRATIONS: tuple[str, ...] = (
         UNIQUE (folded, model)
     );
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN done_at REAL;
+    """,
 )
 
 

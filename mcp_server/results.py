@@ -228,7 +228,7 @@ def _last_lines(result: Result) -> Iterator[str]:
         times = f" ({warning.count} times)" if warning.count > 1 else ""
         yield f"warning {warning.code}: {warning.message}{times}"
     for file in result.files or ():
-        yield f"file: {file.path} ({file.format})"
+        yield f"file: {file.path} ({file.format}, {file.uri})"
     if result.page and (result.segments or result.turns):
         what = "turns" if result.turns else "segments"
         first = "" if result.page.first_id is None else f", from id {result.page.first_id} on"

@@ -37,9 +37,10 @@ from schemas.options import Operation, Options
 from schemas.transcript import Transcript
 
 PAGE_CHARS = 20_000
-# Voices stay in the transcript's own file, so that names can follow them; no result shows them.
+# Voices are kept beside the transcript, so that names can follow them; no result shows them or leads to them.
 _DEFAULTS = {"speaker_embeddings": True}
 _DAY_S = 24 * 3600.0
+_PAGE_S = 1.0  # for reading the result and writing the answer
 
 
 class Service:
@@ -69,8 +70,9 @@ class Service:
 
     async def _tidy(self) -> None:
         """Takes transcripts in that the database does not know; once a day, removes those that are too old."""
-        with suppress(TranscriptionError):
-            await to_thread.run_sync(self.library.index_missing, abandon_on_cancel=True)
+        for work in (self.library.index_missing, self.store.prune_voices):
+            with suppress(TranscriptionError):
+                await to_thread.run_sync(work, abandon_on_cancel=True)
         while self.settings.keep_days is not None:
             with suppress(TranscriptionError):
                 await to_thread.run_sync(self.library.expire, self.settings.keep_days, self.forget_stages)
@@ -115,6 +117,7 @@ class Service:
 
         ``handed_in``: a transcript from elsewhere, in one of :data:`mcp_server.foreign.ARGUMENTS`.
         """
+        began = anyio.current_time()
         given, path = await self._given({"transcript_id": transcript_id, **handed_in}, options)
         file = await to_thread.run_sync(self.access.check, self._recording_of(file_path, path, transcript_id))
         checked = await self._check(file, options)
@@ -133,14 +136,17 @@ class Service:
             names = stages_of(operation, words=not options.align.no_align)
             expected = await to_thread.run_sync(self.estimates.expected, plan, names, length)
             job = await self.jobs.submit(NewJob(key, request, _again(arguments), plan, expected))
-        return await self.answer(job.id, wait_s, ctx)
+        return await self.answer(job.id, wait_s, ctx, took_s=anyio.current_time() - began)
 
-    async def answer(self, job_id: str, wait_s: float, ctx: Context) -> CallToolResult:
-        """The job's result, or how far it is after ``wait_s`` seconds.
+    async def answer(
+        self, job_id: str, wait_s: float, ctx: Context, *, took_s: float = 0.0
+    ) -> CallToolResult:
+        """The job's result, or how far it is, within ``wait_s`` seconds, of which ``took_s`` are gone.
 
         Raises the error of a failed job, :class:`NotFound` (``job_not_found``).
         """
-        return await self.present(await self.jobs.wait(job_id, wait_s, ProgressNotes(ctx)))
+        waits_s = max(0.0, wait_s - took_s - min(_PAGE_S, wait_s / 10))
+        return await self.present(await self.jobs.wait(job_id, waits_s, ProgressNotes(ctx)))
 
     async def present(self, view: JobView) -> CallToolResult:
         """A job as a client sees it; a failed one as its error."""

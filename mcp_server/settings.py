@@ -50,6 +50,14 @@ class Settings:
         return self.state_dir / "transcripts"
 
     @property
+    def voices(self) -> Path:
+        """Speakers' voices as numbers, a JSON file per transcript, kept as long as that. No result leads here.
+
+        By them names follow a voice within a recording, and ``remember`` enrols one.
+        """
+        return self.state_dir / "voices"
+
+    @property
     def inbox(self) -> Path:
         """What travels between server and worker: segments handed in, results before they are kept."""
         return self.state_dir / "inbox"

@@ -20,6 +20,7 @@ from pydantic_core import from_json
 from mcp_server import index
 from mcp_server.database import Database, coded
 from mcp_server.settings import Settings
+from pipeline.cache import write_atomically
 from schemas._frozen import Frozen
 from schemas.errors import JobError, NotFound
 from schemas.jobs import UNFINISHED, JobStatus
@@ -27,12 +28,14 @@ from schemas.options import Operation
 from schemas.transcript import Transcript
 
 _TRANSCRIPT_ID = re.compile(r"tr_[0-9a-f]{24}")
-_BUSY_TIMEOUT_S = 5.0
-_INBOX_MAX_AGE_S = 7 * 24 * 3600.0
+_VOICES = ("embedding_model", "speaker_embeddings")
 
 
 class JobRecord(Frozen):
-    """A job as it is written down. ``arguments`` are the tool's, to name the call that starts it again."""
+    """A job as it is written down. ``arguments`` are the tool's, to name the call that starts it again.
+
+    ``done_at``: when it should be done, as far as its server can tell.
+    """
 
     id: str
     request_key: str
@@ -48,11 +51,17 @@ class JobRecord(Frozen):
     finished_at: float | None = None
     transcript_id: str | None = None
     error: dict[str, Any] | None = None
+    done_at: float | None = None
 
     @property
     def unfinished(self) -> bool:
         """Queued or running."""
         return self.status in UNFINISHED
+
+    def left(self) -> float | None:
+        """Estimated seconds to the end of an unfinished job, by what its server wrote down."""
+        known = self.unfinished and self.done_at is not None
+        return max(0.0, self.done_at - time.time()) if known else None
 
 
 class Store:
@@ -129,6 +138,14 @@ class Store:
             ).fetchall()
         return next((_job(row) for row in rows if self.database.is_alive(row["owner"])), None)
 
+    def running_elsewhere(self) -> list[JobRecord]:
+        """Jobs that the models of other living servers are at."""
+        with self.database.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE status = 'running' AND owner <> ?", (self.owner,)
+            ).fetchall()
+        return [_job(row) for row in rows if self.database.is_alive(row["owner"])]
+
     def recent_jobs(self, count: int) -> list[JobRecord]:
         """Unfinished jobs, oldest first, then as many others as there is room for, newest first."""
         self.mark_interrupted()
@@ -170,10 +187,12 @@ class Store:
 
     # transcripts
 
-    def keep(self, result: Path, operation: str) -> tuple[str, Transcript]:
+    def keep(self, result: Path, operation: str, based_on: str | None = None) -> tuple[str, Transcript]:
         """Takes a worker's result in: checks it, moves it to its place, writes it down.
 
-        Raises :class:`JobError`: ``store_failed``, or ``internal_error`` when it is no transcript.
+        Voices as numbers get a file of their own. ``based_on``: the transcript whose words were aligned anew; its
+        speakers are this one's, too. Raises :class:`JobError`: ``store_failed``, or ``internal_error`` when it is
+        no transcript.
         """
         with coded(self._settings):
             data = result.read_bytes()
@@ -183,8 +202,14 @@ class Store:
                 raise JobError(
                     "The worker's result is not a transcript.", hint="This is a defect; try once more."
                 ) from None
+            if operation == "align" and based_on is not None:
+                transcript = transcript.model_copy(update=self._voices(based_on))
             transcript_id = id_of(transcript, operation)
+            if transcript.speaker_embeddings is not None:
+                bare = transcript.model_copy(update=dict.fromkeys(_VOICES))
+                write_atomically(result, bare.model_dump_json(exclude_none=True))
             result.replace(self._file(transcript_id))
+            self._put_voices(transcript_id, transcript)
         self.describe(transcript_id, transcript, operation)
         return transcript_id, transcript
 
@@ -207,16 +232,19 @@ class Store:
             )
             index.add(db, transcript_id, transcript)
 
-    def transcript(self, transcript_id: str, *, words: bool = True) -> Transcript:
+    def transcript(self, transcript_id: str, *, words: bool = True, voices: bool = False) -> Transcript:
         """``words=False`` leaves them out, which saves most of the memory and time that a long one takes.
 
+        ``voices``: with the embeddings of its speakers, where they were kept.
         Raises :class:`NotFound` (``transcript_not_found``); an id is never used as a path unchecked.
         """
         path = self.transcript_path(transcript_id)
         with coded(self._settings):
             data = path.read_bytes()
+            heard = self._voices(transcript_id) if voices else dict.fromkeys(_VOICES)
         try:
-            return Transcript.model_validate_json(data) if words else _without_words(data)
+            found = Transcript.model_validate_json(data) if words else _without_words(data)
+            return found.model_copy(update=heard)
         except ValueError:
             raise JobError(
                 f"The transcript's file {path.name} is damaged.",
@@ -236,6 +264,40 @@ class Store:
             hint="Use a transcript_id from a result of transcribe, align, diarize or transcribe_diarized.",
         )
 
+    def remove(self, transcript_id: str) -> int:
+        """Removes the transcript's file and its voices'; returns how many went."""
+        with coded(self._settings):
+            paths = (self._voices_file(transcript_id), self._file(transcript_id))
+            there = [path for path in paths if path.exists()]
+            for path in there:
+                path.unlink(missing_ok=True)
+        return len(there)
+
+    def prune_voices(self) -> int:
+        """Removes voices whose transcript is gone; returns how many files went."""
+        with coded(self._settings):
+            kept = self._settings.voices.glob("tr_*.json")
+            left = [path for path in kept if not self._file(path.stem).is_file()]
+            for path in left:
+                path.unlink(missing_ok=True)
+        return len(left)
+
+    def _put_voices(self, transcript_id: str, transcript: Transcript) -> None:
+        path = self._voices_file(transcript_id)
+        if transcript.speaker_embeddings is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomically(path, transcript.model_dump_json(include=set(_VOICES)))
+
+    def _voices(self, transcript_id: str) -> dict[str, Any]:
+        """The fields that a transcript's own file does not hold; none of them where no voices were kept."""
+        try:
+            kept = json.loads(self._voices_file(transcript_id).read_bytes())
+            vectors = {label: tuple(vector) for label, vector in kept["speaker_embeddings"].items()}
+            return {"embedding_model": kept["embedding_model"], "speaker_embeddings": vectors}
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            return dict.fromkeys(_VOICES)
+
     def put_inbox(self, transcript: Transcript) -> Path:
         """A transcript handed in by a client, as a file for the worker, named by its content."""
         data = transcript.model_dump_json(exclude_none=True).encode()
@@ -249,6 +311,9 @@ class Store:
     def _file(self, transcript_id: str) -> Path:
         return self._settings.transcripts / f"{transcript_id}.json"
 
+    def _voices_file(self, transcript_id: str) -> Path:
+        return self._settings.voices / f"{transcript_id}.json"
+
 
 def _without_words(data: bytes) -> Transcript:
     """Raises ValueError for what is no transcript."""
@@ -259,7 +324,7 @@ def _without_words(data: bytes) -> Transcript:
     return Transcript.model_validate(fields)
 
 
-_NOT_SAID = {"warnings", "quality", "voices", "speaker_embeddings", "embedding_model"}
+_NOT_SAID = {"warnings", "quality", "voices", *_VOICES}
 
 
 def id_of(transcript: Transcript, operation: str) -> str:

@@ -138,7 +138,8 @@ class Voices:
         if row is None:
             return None
         try:
-            return self._store.transcript(row["transcript"], words=False), self._names.of(row["transcript"])
+            earlier = self._store.transcript(row["transcript"], words=False, voices=True)
+            return earlier, self._names.of(row["transcript"])
         except TranscriptionError:  # its file is gone or damaged
             return None
 

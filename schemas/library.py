@@ -120,4 +120,5 @@ class VoiceList(Frozen):
     """Voices that are remembered on this computer."""
 
     voices: tuple[RememberedVoice, ...] = ()
+    more: int | None = Field(None, description="How many are remembered beside those shown.")
     forgotten: int | None = Field(None, description="How many were just removed.")

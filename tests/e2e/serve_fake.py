@@ -1,5 +1,6 @@
-"""The real server whose worker runs without models: ``serve_fake.py ALLOWED_FOLDER``."""
+"""The real server whose worker runs without models: ``serve_fake.py ALLOWED_FOLDER [SETTINGS]``, those as JSON."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -13,5 +14,6 @@ serve(
         allow_dirs=(sys.argv[1],),
         worker_command=(sys.executable, str(FAKE_WORKER)),
         cancel_grace_s=1.0,
+        **json.loads("".join(sys.argv[2:]) or "{}"),
     )
 )

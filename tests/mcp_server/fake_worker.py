@@ -1,6 +1,7 @@
 """The real worker process around a run without models: the recording's name says what shall happen.
 
 ``steps-5`` takes five steps of a tenth of a second and keeps each in the stage cache; ``fast-5`` takes no time;
+``hours`` is a long meeting; ``code-not_media`` fails with that code, whatever it is;
 ``forever`` works until it is cancelled; ``stubborn`` does not listen; ``crash`` kills the process, ``once`` the
 first time only; ``memory``, ``broken`` and ``refused`` fail.
 """
@@ -10,8 +11,10 @@ import signal
 import time
 from pathlib import Path
 
+from long_meeting import three_hours
+
 from pipeline import worker
-from schemas.errors import BackendUnavailable
+from schemas.errors import BackendUnavailable, from_dict
 from schemas.report import StageReport, Warning_
 from schemas.transcript import Media, Segment, Speaker, Transcript, Word
 
@@ -26,6 +29,8 @@ def run(request, *, pool, cache, report):
     steps = int(count) if count.isdigit() else 3
     if kind == "fast":
         return transcript(request, steps)
+    if kind == "hours":
+        return three_hours(request)
     misbehave(kind, request, cache, report)
     done = decode(request, steps, cache, report)
     return transcript(request, steps, resumed=done)
@@ -47,6 +52,9 @@ def misbehave(kind, request, cache, report):
             raise MemoryError
         case "broken":
             raise RuntimeError(f"{SAID} in {request.path}")
+        case "code":
+            code = Path(request.path).stem.partition("-")[2]
+            raise from_dict({"code": code, "message": f"it is {code}", "hint": "do this"})
         case "refused":
             raise BackendUnavailable("the backend is not here", hint="install it")
         case "once" if not (marker := cache.root / "once").exists():

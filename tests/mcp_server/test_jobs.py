@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import psutil
@@ -222,6 +223,33 @@ async def test_two_servers_take_turns_and_the_second_says_why_it_waits(make_sett
         assert (await second.view(waiting.id)).record.status == "queued"
         await first.cancel(long.id)
         assert (await finished(second, waiting)).status == "completed"
+
+
+async def test_a_server_with_many_jobs_lets_another_one_have_its_turn(make_settings, new):
+    async with manager(make_settings()) as first, manager(make_settings()) as second:
+        many = [await first.submit(new(f"steps-{n}")) for n in (10, 9, 8)]
+        await at_stage(first, many[0], "asr")
+        other = await second.submit(new("steps-1"))
+        with anyio.fail_after(30):
+            while (await second.view(other.id)).record.detail is None:
+                await anyio.sleep(0.02)
+        done = [await finished(first, job) for job in many]
+        assert done[0].finished_at < (await finished(second, other)).finished_at < done[1].finished_at
+
+
+async def test_the_time_left_counts_another_servers_job_that_has_the_models(make_settings, new):
+    took = dict.fromkeys(("audio", "vad", "asr", "align"), 100.0)
+    async with manager(make_settings()) as first, manager(make_settings()) as second:
+        long = await first.submit(replace(new("forever"), expected=took))
+        await at_stage(first, long, "asr")
+        waiting = await second.submit(replace(new("steps-1"), expected=took))
+        with anyio.fail_after(30):
+            while not (view := await second.view(waiting.id)).ahead:
+                assert view.eta_s in (None, 400.0)  # unknown, or not yet known to wait
+                await anyio.sleep(0.05)
+        assert view.ahead == 1
+        assert 500.0 < view.eta_s < 600.0
+        assert 100.0 < (await second.view(long.id)).eta_s < 200.0
 
 
 async def test_one_server_sees_and_cancels_the_job_of_another(settings, new):

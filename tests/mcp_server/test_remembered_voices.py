@@ -2,6 +2,7 @@
 
 import stat
 from functools import partial
+from pathlib import Path
 
 import pytest
 from answers import body, error
@@ -137,6 +138,46 @@ async def test_a_voice_of_several_recordings_is_one_and_is_forgotten_as_one(voic
             assert b"zebulon" not in path.read_bytes().lower()
 
 
+def of_voices(settings):
+    """What is kept of voices, by file."""
+    return {path.stem: path.read_text() for path in settings.voices.iterdir()}
+
+
+async def test_voices_are_kept_apart_for_the_owner_alone_and_go_with_their_transcript(
+    real, store, recognised
+):
+    first, second = await recognised(spoken(ANA, BEN)), await recognised(spoken(BEN, CEM, sha256="b" * 64))
+    assert store.transcript(first, voices=True).speaker_embeddings == {"SPEAKER_00": ANA, "SPEAKER_01": BEN}
+    assert store.transcript(first).speaker_embeddings is None
+    assert of_voices(real).keys() == {first, second}
+    for path in (real.voices, *real.voices.iterdir()):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+    async with Client(build(real)[0]) as client:
+        gone = body(await client.call_tool("delete_transcript", {"transcript_id": first}))
+        assert gone["files"] == 2
+        assert of_voices(real).keys() == {second}
+    store.transcript_path(second).unlink()  # by hand
+    assert store.prune_voices() == 1
+    assert of_voices(real) == {}
+
+
+async def test_a_server_told_to_keep_no_voices_forgets_those_that_it_kept(real, recognised):
+    kept = await recognised(spoken(ANA, BEN))
+    assert of_voices(real).keys() == {kept}
+    bare = spoken(ANA, BEN).model_copy(update={"speaker_embeddings": None, "embedding_model": None})
+    assert await recognised(bare) == kept
+    assert of_voices(real) == {}
+
+
+async def test_voices_stay_when_the_words_of_their_transcript_are_aligned_anew(real, store, recognised):
+    first = await recognised(spoken(ANA, BEN))
+    (real.inbox / "aligned.json").write_text(store.transcript(first).model_dump_json(exclude_none=True))
+    aligned, made = store.keep(real.inbox / "aligned.json", "align", first)
+    assert aligned != first
+    assert made.speaker_embeddings == {"SPEAKER_00": ANA, "SPEAKER_01": BEN}
+    assert store.transcript(aligned, voices=True) == made
+
+
 async def test_a_voice_that_is_too_short_is_not_remembered(voices):
     with pytest.raises(VoiceNotUsable):
         voices.remember(spoken(ANA, BEN, clean_s=3.0), {"SPEAKER_00": "Ana"})
@@ -179,11 +220,13 @@ async def test_a_voice_that_cannot_be_remembered_leaves_the_names_as_they_were(r
             assert "name" not in sheet["speakers"][0]
 
 
-async def test_no_result_shows_a_voice(real, recognised):
+async def test_no_result_shows_a_voice_or_leads_to_one(real, recognised):
     transcript_id = await recognised(spoken(ANA, BEN))
     async with Client(build(real)[0]) as client:
         for name in ("segments", "json"):
             read = await client.call_tool("get_transcript", {"transcript_id": transcript_id, "format": name})
             assert "embedding" not in str(body(read)) + read.content[0].text
+            (file,) = body(read)["files"]
+            assert "embedding" not in Path(file["path"]).read_text()
         (content,) = (await client.read_resource(f"transcript://{transcript_id}/json")).contents
         assert "embedding" not in content.text

@@ -1,6 +1,7 @@
 """The tools as a client meets them, in both eras of the protocol."""
 
 import json
+import sys
 from itertools import pairwise
 
 import anyio
@@ -9,12 +10,10 @@ import pytest
 from answers import body, error, transcribed
 from mcp import Client
 
+from mcp_server.jobs import JobManager
 from mcp_server.server import INSTRUCTIONS, build
 from mcp_server.store import Store
-from schemas.diarization import SpeakerTurn
 from schemas.jobs import Result
-from schemas.report import QualitySpan, Warning_
-from schemas.transcript import Media, Segment, Speaker, Transcript, Word
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +100,26 @@ async def test_long_work_answers_running_and_the_next_call_brings_the_result(eit
     done = body(await either.call_tool("get_job", running["next_action"]["arguments"]))
     assert done["status"] == "completed"
     assert len(done["segments"]) == 8
+
+
+async def test_a_call_answers_within_its_wait_whatever_it_did_before_the_job(
+    make_settings, recording, monkeypatch
+):
+    """A client that gives up after 45 seconds gets its answer."""
+    waits, wait = [], JobManager.wait
+
+    async def waiting(self, job_id, wait_s, tell=None):
+        waits.append(wait_s)
+        return await wait(self, job_id, 0, tell)
+
+    monkeypatch.setattr(JobManager, "wait", waiting)
+    slow = f"import time; time.sleep(0.5)\n{make_settings().aside_command[-1]}"
+    async with Client(build(make_settings(aside_command=(sys.executable, "-SEc", slow)))[0]) as client:
+        job = await transcribed(client, recording(), wait_s=45)
+        await client.call_tool("get_job", {"job_id": job["job_id"], "wait_s": 45})
+    first, second = waits
+    assert first <= 45 - 0.5 - 1.0
+    assert second == 44.0
 
 
 async def test_the_text_so_far_comes_while_a_job_runs(client, recording):
@@ -386,72 +405,6 @@ async def test_a_cursor_with_other_wishes_or_of_another_transcript_is_refused(cl
     for arguments in ({"transcript_id": other}, {"transcript_id": first, "speaker": "SPEAKER_00"}):
         refused = error(await client.call_tool("get_transcript", {**arguments, "cursor": cursor}))
         assert refused["code"] == "invalid_cursor"
-
-
-def three_hours():
-    """2,700 segments of twelve words in two scripts, eight speakers."""
-    said = "yesterday we talked about “the budget” für das nächste 四半期 once more"
-    words = said.split(" ")
-    segments = tuple(
-        Segment(
-            id=i,
-            start=i * 4.0,
-            end=i * 4.0 + 3.9,
-            text=said,
-            speaker=f"SPEAKER_0{i % 8}",
-            words=tuple(
-                Word(word=word, start=i * 4 + k / 4, end=i * 4 + k / 4 + 0.2, score=0.987, timing="ctc")
-                for k, word in enumerate(words)
-            ),
-        )
-        for i in range(2700)
-    )
-    speakers = tuple(Speaker(id=f"SPEAKER_0{i}", speech_s=1350.0, segments=337) for i in range(8))
-    turns = tuple(SpeakerTurn(start=s.start, end=s.end, speaker=s.speaker) for s in segments)
-    media = Media(path="/Users/ana/Recordings/board meeting.m4a", duration_s=10800.0, sha256="ab" * 32)
-    doubtful = tuple(
-        QualitySpan(
-            kind="no_words", start=s.start, end=s.end, detail="Sounds like speech, and no word was found."
-        )
-        for s in segments[::2]
-    )
-    warnings = tuple(Warning_(code="low_confidence", message=f"Some stretches {n} " * 5) for n in range(5))
-    return Transcript(
-        media=media,
-        language="en",
-        segments=segments,
-        speakers=speakers,
-        turns=turns,
-        quality=doubtful,
-        warnings=warnings,
-    )
-
-
-@pytest.fixture
-async def long_transcript(client, settings):
-    """The id of three hours of meeting."""
-    (settings.inbox / "long.json").write_text(three_hours().model_dump_json(exclude_none=True))
-    store = Store(settings)
-    transcript_id, _ = await anyio.to_thread.run_sync(
-        store.keep, settings.inbox / "long.json", "transcribe_diarized"
-    )
-    store.close()
-    return transcript_id
-
-
-@pytest.mark.parametrize(
-    "view",
-    [{}, {"include_words": True}, {"speaker": "SPEAKER_03", "include_words": True}]
-    + [{"format": name} for name in ("text", "md", "srt", "vtt", "json", "rttm")],
-)
-async def test_no_result_of_three_hours_is_too_long_for_a_client(client, long_transcript, view):
-    """Both channels together; some clients cut at 50,000 characters."""
-    arguments = {"transcript_id": long_transcript, **view}
-    for _ in range(3):
-        result = await client.call_tool("get_transcript", arguments)
-        structured = json.dumps(body(result), ensure_ascii=False)
-        assert 10_000 < len(result.content[0].text) + len(structured) < 45_000
-        arguments = body(result)["next_action"]["arguments"]
 
 
 @pytest.mark.parametrize("name", ["text", "md", "srt", "vtt", "json", "rttm"])
