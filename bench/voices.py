@@ -1,13 +1,17 @@
 """Are people recognised in a later meeting by their voices, and is nobody given another's name?
 
-    python bench/voices.py [--backend auto] [--people N] [--keep FOLDER] [--voices FOLDER]
+    python bench/voices.py [--set tuning|reporting|both] [--backend auto] [--mode auto] [--keep FOLDER]
 
-Open-set: simulated meetings of LibriSpeech voices (see ``simulate_meetings.py``). Three out of five people are
-enrolled from what the diarizer makes of a first meeting with three people, each in a room of its own; everybody is
-met in a second meeting with four people in another room. Each person's speech is cut in two: what is enrolled is
-never heard again. Both halves are of one session, so microphones are the same: real meetings on other days are
-harder. Diarization errors are part of the measure: a speaker is whoever has most of the label's speech.
-Every speaker is compared with all profiles. ``--keep`` keeps what was diarized and goes on from there.
+Open-set: simulated meetings of LibriSpeech voices (see ``simulate_meetings.py``). Everybody is enrolled from what
+the diarizer makes of a first meeting with three people, each in a room of its own, and met in a second meeting
+with four people in another room. Each person's speech is cut in two: what is enrolled is never heard again. Every
+second meeting is asked about twice: with its people among those remembered, and with none of them; whoever is
+named then is a stranger given somebody's name. Once everybody of the set is remembered, once 15 of them.
+
+Nobody is in both sets: thresholds are chosen on ``tuning`` and reported on ``reporting``. Both halves of a voice
+are of one session, so microphones are the same, which flatters; each half has 4 to 8 s that come back in turn,
+which does not. Diarization errors are part of the measure: a speaker is whoever has most of the label's speech.
+``--keep`` keeps what was diarized and goes on from there.
 """
 
 from __future__ import annotations
@@ -16,11 +20,12 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from simulate_meetings import Clip, Meeting, Plan, load_voices, meeting
+from simulate_meetings import Clip, Meeting, Plan, load_voices, meeting, of_set
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -31,26 +36,51 @@ from pipeline import backends, voices  # noqa: E402
 from pipeline.machine import probe  # noqa: E402
 from pipeline.plan import plan as plan_of  # noqa: E402
 from pipeline.recording import Recording  # noqa: E402
+from pipeline.voices import Thresholds  # noqa: E402
 from schemas.diarization import Diarization, SpeakerTurn  # noqa: E402
 from schemas.errors import VoiceNotUsable  # noqa: E402
 from schemas.options import Options  # noqa: E402
-from schemas.voices import Voice, VoiceProfile  # noqa: E402
+from schemas.voices import Voice, VoiceMatch, VoiceProfile  # noqa: E402
 
+SETS = {"tuning": 3000, "reporting": 5000}
+"""Seeds of the first meetings; those of the second ones are 1000 higher."""
 HALF_S = 4.0  # of speech, at least, to be in the test
-ENROLLED = 0.6
 LEAST_SHARE = 0.6  # of a label's speech from one person, to say who it is
+LIBRARY = 15  # people remembered
+DRAWS = 20  # of such libraries
+FIRST_S, SECOND_S = 75.0, 100.0
 
 Diarize = Callable[[Meeting], Diarization]
 
 
 @dataclass(frozen=True)
-class Case:
-    """A speaker of a second meeting: who it is, whether enrolled, and the voice."""
+class Met:
+    """A second meeting: voices with 10 s of clean speech or more, and whose they are."""
 
-    person: str
-    known: bool
-    meeting: int
-    voice: Voice
+    heard: tuple[Voice, ...]
+    people: tuple[str, ...]
+
+
+@dataclass
+class Counts:
+    """What became of people who are remembered, and of strangers."""
+
+    known: int = 0
+    right: int = 0
+    wrong: int = 0
+    strangers: int = 0
+    named: int = 0
+    suggested: int = 0
+
+    @property
+    def identified(self) -> float:
+        """Share of those remembered who were given their name."""
+        return self.right / max(1, self.known)
+
+    @property
+    def false_named(self) -> float:
+        """Share of strangers who were given a name."""
+        return self.named / max(1, self.strangers)
 
 
 def halves(clips: Sequence[Clip]) -> tuple[Clip, Clip] | None:
@@ -108,95 +138,150 @@ def longest_of_each(found: Diarization, truth: Sequence[SpeakerTurn]) -> dict[st
     return chosen
 
 
-def run(
-    people: dict[str, tuple[Clip, Clip]], diarize: Diarize
-) -> tuple[list[VoiceProfile], list[Case], str, int]:
-    """Profiles of the first meetings, cases of the second ones, the embedding model, who could not be enrolled."""
-    order = [str(p) for p in np.random.default_rng(7).permutation(sorted(people))]
-    known = order[: round(ENROLLED * len(order))]
-    profiles, refused, model = [], 0, ""
-    for made in meetings(known, {p: people[p][0] for p in known}, 3, 3000, 90.0):
+def order_of(people: dict[str, tuple[Clip, Clip]], seed: int) -> list[str]:
+    """Everybody, mixed."""
+    return [str(person) for person in np.random.default_rng(seed).permutation(sorted(people))]
+
+
+def enrolled(
+    people: dict[str, tuple[Clip, Clip]], diarize: Diarize, seed: int
+) -> tuple[dict[str, VoiceProfile], str]:
+    """Profiles by person out of the first meetings, and the embedding model."""
+    profiles, model = {}, ""
+    first = {person: parts[0] for person, parts in people.items()}
+    for made in meetings(order_of(people, seed), first, 3, seed, FIRST_S):
         found = diarize(made)
         model = found.embedding_model or model
         for person, voice in longest_of_each(found, made.turns).items():
             try:
-                profiles.append(voices.enrol(None, person, voice, model))
+                profiles[person] = voices.enrol(None, person, voice, model)
             except VoiceNotUsable:
-                refused += 1
-    enrolled = {profile.person for profile in profiles}
-    mixed = [str(p) for p in np.random.default_rng(8).permutation(order)]
-    cases = []
-    for number, made in enumerate(meetings(mixed, {p: people[p][1] for p in mixed}, 4, 4000, 120.0)):
-        found = diarize(made)
-        named = who(found, made.turns)
-        cases += [
-            Case(named[voice.speaker], named[voice.speaker] in enrolled, number, voice)
-            for voice in found.voices
-            if voice.speaker in named and voice.embedding is not None
-        ]
-    return profiles, cases, model, refused
+                continue
+    return profiles, model
 
 
-def table(profiles: Sequence[VoiceProfile], cases: Sequence[Case], model: str) -> Iterator[str]:
-    """What each threshold for naming would give; the one in use is marked."""
-    used = voices.thresholds_of(model)
-    enough = [case for case in cases if case.voice.clean_s >= voices.LEAST_S]
-    known, unknown = [c for c in enough if c.known], [c for c in enough if not c.known]
-    yield f"{len(profiles)} profiles; met with 10 s of clean speech: {len(known)} enrolled, {len(unknown)} unknown"
-    yield "| name from | margin | identified | another's name | unknown people named |"
-    yield "|---|---|---|---|---|"
-    limits = [
-        voices.Thresholds(0.5, t, m) for t in (0.55, 0.6, 0.65, 0.7, 0.75) for m in (0.0, 0.05, 0.1, 0.15)
-    ]
-    for limit in limits:
-        right, wrong, strangers = outcomes(profiles, enough, model, limit)
-        mark = " (in use)" if used and (used.name, used.margin) == (limit.name, limit.margin) else ""
-        yield (
-            f"| {limit.name:.2f}{mark} | {limit.margin:.2f} | {right / max(1, len(known)):.1%} "
-            f"| {wrong} | {strangers / max(1, len(unknown)):.1%} ({strangers}) |"
+def met(people: dict[str, tuple[Clip, Clip]], diarize: Diarize, seed: int) -> list[Met]:
+    """The second meetings."""
+    second = {person: parts[1] for person, parts in people.items()}
+    found = []
+    for made in meetings(order_of(people, seed), second, 4, seed, SECOND_S):
+        heard = diarize(made)
+        named = who(heard, made.turns)
+        clear = tuple(
+            voice
+            for voice in heard.voices
+            if voice.speaker in named and voice.embedding is not None and voice.clean_s >= voices.LEAST_S
         )
+        found.append(Met(clear, tuple(named[voice.speaker] for voice in clear)))
+    return found
 
 
-def outcomes(
-    profiles: Sequence[VoiceProfile], cases: Sequence[Case], model: str, limits: voices.Thresholds
-) -> tuple[int, int, int]:
-    """Enrolled people named rightly, named wrongly, and unknown people named."""
-    counts: Counter[str] = Counter()
-    before = voices.THRESHOLDS
-    voices.THRESHOLDS = {model.partition("@")[0]: limits}
-    for number in {case.meeting for case in cases}:
-        here = [case for case in cases if case.meeting == number]
-        found = voices.match_voices([case.voice for case in here], model, profiles)
-        for case, match in zip(here, found, strict=True):
-            if match.verdict == "named":
-                counts[
-                    "stranger" if not case.known else "right" if match.person == case.person else "wrong"
-                ] += 1
-    voices.THRESHOLDS = before
-    return counts["right"], counts["wrong"], counts["stranger"]
+@contextmanager
+def using(model: str, limits: Thresholds) -> Iterator[None]:
+    """Other thresholds than those in use."""
+    name = model.partition("@")[0]
+    before = voices.THRESHOLDS.get(name)
+    voices.THRESHOLDS[name] = limits
+    try:
+        yield
+    finally:
+        if before is not None:
+            voices.THRESHOLDS[name] = before
 
 
-def scores(profiles: Sequence[VoiceProfile], cases: Sequence[Case]) -> Iterator[str]:
+Library = tuple[Met, Sequence[VoiceProfile]]
+
+
+def libraries(
+    profiles: dict[str, VoiceProfile], second: Sequence[Met], size: int | None
+) -> tuple[list[Library], list[Library]]:
+    """Meetings with libraries that hold their people, and with libraries that hold none of them.
+
+    ``size`` none: everybody else of the set, once.
+    """
+    rng = np.random.default_rng(9)
+    having, lacking = [], []
+    for later in second:
+        here = [profiles[person] for person in dict.fromkeys(later.people) if person in profiles]
+        others = [profile for person, profile in sorted(profiles.items()) if person not in later.people]
+        for _ in range(1 if size is None else DRAWS):
+            drawn = [others[k] for k in rng.permutation(len(others))[:size]]
+            having.append((later, [*here, *drawn][:size]))
+            lacking.append((later, drawn))
+    return having, lacking
+
+
+def count(having: Sequence[Library], lacking: Sequence[Library], model: str, limits: Thresholds) -> Counts:
+    """What the thresholds do with them."""
+    counts = Counts()
+    with using(model, limits):
+        for later, library in having:
+            there = {profile.person for profile in library}
+            for match, person in _answers(later, model, library):
+                if person in there:
+                    counts.known += 1
+                    counts.right += match.verdict == "named" and match.person == person
+                    counts.wrong += match.verdict == "named" and match.person != person
+        for later, library in lacking:
+            for match, _ in _answers(later, model, library):
+                counts.strangers += 1
+                counts.named += match.verdict == "named"
+                counts.suggested += match.verdict in ("named", "suggested")
+    return counts
+
+
+def _answers(later: Met, model: str, library: Sequence[VoiceProfile]) -> Iterator[tuple[VoiceMatch, str]]:
+    return zip(voices.match_voices(later.heard, model, library), later.people, strict=True)
+
+
+def table(profiles: dict[str, VoiceProfile], second: Sequence[Met], model: str) -> Iterator[str]:
+    """What each threshold would give; those in use are marked."""
+    used = voices.thresholds_of(model)
+    suggest = used.suggest if used else 0.5
+    grid = [Thresholds(suggest, name, margin) for name in NAMES for margin in MARGINS]
+    if used is not None and used not in grid:
+        grid.append(used)
+    for size in (None, LIBRARY):
+        having, lacking = libraries(profiles, second, size)
+        yield f"\n{size or len(profiles)} people remembered"
+        yield "| sure from | margin | identified | another's name | strangers named | strangers suggested |"
+        yield "|---|---|---|---|---|---|"
+        for limits in grid:
+            found = count(having, lacking, model, limits)
+            mark = " (in use)" if limits == used else ""
+            yield (
+                f"| {limits.name:.2f}{mark} | {limits.margin:.2f} | {found.identified:.1%} of {found.known} "
+                f"| {found.wrong / max(1, found.known):.1%} | {found.false_named:.1%} of {found.strangers} "
+                f"| {found.suggested / max(1, found.strangers):.1%} |"
+            )
+
+
+NAMES = (0.55, 0.60, 0.65, 0.70, 0.75, 0.80)
+MARGINS = (0.0, 0.05, 0.10, 0.15, 0.20)
+
+
+def scores(profiles: dict[str, VoiceProfile], second: Sequence[Met]) -> Iterator[str]:
     """How alike one person is to oneself and to others."""
-    means = {profile.person: voices.mean_of(profile) for profile in profiles}
+    means = {person: voices.mean_of(profile) for person, profile in profiles.items()}
     same, other = [], []
-    for case in cases:
-        for person, mean in means.items():
-            score = float(np.dot(mean, case.voice.embedding))
-            (same if person == case.person else other).append(score)
+    for later in second:
+        for voice, met_person in zip(later.heard, later.people, strict=True):
+            for person, mean in means.items():
+                score = float(np.dot(mean, voice.embedding))
+                (same if person == met_person else other).append(score)
     for name, found in (("the same person", same), ("different people", other)):
         low, middle, high = np.quantile(found, [0.01, 0.5, 0.99])
         yield f"{name}: median {middle:.2f}, 1 % below {low:.2f}, 1 % above {high:.2f} ({len(found)} pairs)"
 
 
-def diarizer(backend: str, keep: Path | None) -> Diarize:
+def diarizer(backend: str, mode: str, keep: Path | None) -> Diarize:
     """The diarizer of that name; what it found before, where ``keep`` has it."""
-    options = Options.from_flat(diarize_backend=backend)
+    options = Options.from_flat(diarize_backend=backend, diarize_mode=mode)
     choice = plan_of(probe(), options).diarize[0]
     loaded = backends.load("diarize", choice, options)
 
     def diarize(made: Meeting) -> Diarization:
-        kept = keep and keep / f"{choice.backend}_{made.name}.json"
+        kept = keep and keep / f"{choice.backend}_{mode}_{made.name}.json"
         if kept and kept.exists():
             return Diarization.model_validate_json(kept.read_text("utf-8"))
         found = loaded.diarize(Recording.from_array(made.waveform), options.diarize, lambda fraction: None)
@@ -211,8 +296,9 @@ def diarizer(backend: str, keep: Path | None) -> Diarize:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--set", choices=(*SETS, "both"), default="reporting")
     parser.add_argument("--backend", default="auto")
-    parser.add_argument("--people", type=int, default=1000, help="at most")
+    parser.add_argument("--mode", default="auto", help="exact or fast, of mlx and torch")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--voices", type=Path, help="default: voices/ of the folder of recordings")
     args = parser.parse_args()
@@ -220,12 +306,15 @@ def main() -> None:
     folder = args.voices or (shared and shared / "voices")
     if folder is None:
         sys.exit(WHY_ABSENT)
-    everyone = {person: halves(clips) for person, clips in load_voices(folder).items()}
-    people = {person: parts for person, parts in sorted(everyone.items()) if parts}
-    people = dict(list(people.items())[: args.people])
-    profiles, cases, model, refused = run(people, diarizer(args.backend, args.keep))
-    print(f"{len(people)} people, {model}; not enrolled for too little or mixed speech: {refused}")
-    print("\n".join([*scores(profiles, cases), *table(profiles, cases, model)]))
+    everyone = load_voices(folder)
+    diarize = diarizer(args.backend, args.mode, args.keep)
+    for name in SETS if args.set == "both" else (args.set,):
+        parts = {person: halves(clips) for person, clips in of_set(everyone, name).items()}
+        people = {person: both for person, both in parts.items() if both}
+        profiles, model = enrolled(people, diarize, SETS[name])
+        second = met(people, diarize, SETS[name] + 1000)
+        print(f"\n{name}: {len(people)} people, {len(profiles)} could be enrolled; {model}")
+        print("\n".join([*scores(profiles, second), *table(profiles, second, model)]))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         "--keep-days",
         metavar="DAYS",
         type=float,
-        help="delete transcripts this many days after they were made (default: keep them)",
+        help="delete transcripts, and what is known of their jobs, this many days after they were made (default: "
+        "keep them)",
     )
     parser.add_argument("--version", action="store_true", help="print the version and end")
     return parser

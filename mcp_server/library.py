@@ -23,6 +23,7 @@ from schemas.transcript import Speaker, Transcript, Word
 _LONGEST_QUOTE = 600
 _LONGEST_EVIDENCE = 200
 _MOST_EVIDENCE = 48  # quotes of all speakers together
+_MOST_REASONS = 3200  # characters, likewise
 _CANDIDATES = 40
 _CLOSEST = 3
 
@@ -133,20 +134,24 @@ class Library:
         )
 
     def _sheet(self, transcript_id: str, transcript: Transcript, speaker: Speaker) -> SpeakerSheet:
-        most = max(1, _MOST_EVIDENCE // len(transcript.speakers))
+        people = len(transcript.speakers)
+        most = max(1, _MOST_EVIDENCE // people)
         lines = evidence.lines_of(transcript, speaker.id)[:most]
         hits = (
             Hit(transcript_id, line.id, line.id, line.start, line.end, line.speaker, clean(line.text).strip())
             for line in lines
         )
-        name, status = self._names.entry(transcript_id, speaker.id)
+        name, status, why = self._names.entry(transcript_id, speaker.id)
         return SpeakerSheet(
             id=speaker.id,
             name=name,
             status=status,
+            evidence=why and _shortened(why, min(_LONGEST_EVIDENCE, _MOST_REASONS // people)),
             speech_s=speaker.speech_s,
             segments=speaker.segments,
-            quotes=tuple(self._quote(hit, longest=_LONGEST_EVIDENCE, recording=None) for hit in hits),
+            quotes=tuple(
+                self._quote(hit, longest=_LONGEST_EVIDENCE, recording=None, said_at=None) for hit in hits
+            ),
         )
 
     def delete(self, transcript_id: str, forget_stages: Callable[[str], int]) -> Deleted:
@@ -176,9 +181,14 @@ class Library:
         return Deleted(transcript_id=transcript_id, recording=recording, files=files, kept=kept)
 
     def expire(self, keep_days: float, forget_stages: Callable[[str], int]) -> int:
-        """Deletes transcripts that were made more than so many days ago; returns how many."""
+        """Deletes transcripts that were made more than so many days ago, and what is known of such jobs.
+
+        Returns how many transcripts went.
+        """
+        limit = time.time() - keep_days * 24 * 3600
+        with self._db.writing() as db:
+            db.execute("DELETE FROM jobs WHERE finished_at < ?", (limit,))
         with self._db.reading() as db:
-            limit = time.time() - keep_days * 24 * 3600
             rows = db.execute("SELECT id FROM transcripts WHERE created_at < ?", (limit,)).fetchall()
         gone = 0
         for row in rows:
@@ -234,7 +244,7 @@ class Library:
                 " WHERE id = ?",
                 (hit.transcript,),
             ).fetchone()
-        text = hit.text if len(hit.text) <= longest else hit.text[:longest].rstrip() + " …"
+        text = _shortened(hit.text, longest)
         start = changes.get("start", hit.start_s)
         return Quote(
             **{
@@ -267,6 +277,10 @@ class Library:
             if timed:
                 changes |= {"start": round(timed[0].start, 3), "end": round(timed[-1].end, 3)}
             yield self._quote(hit, tuple(map(_clean_word, words)) or None, **changes)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest].rstrip() + " …"
 
 
 def _places(segments: Any, first: int, asked: list[str]) -> Iterator[list[tuple[int, int]]]:

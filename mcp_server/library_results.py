@@ -92,6 +92,8 @@ def voices(model: VoiceList) -> CallToolResult:
 def _sheet_lines(sheet: SpeakerSheet) -> str:
     name = f"{sheet.id}: {sheet.name} ({sheet.status})" if sheet.name else f"{sheet.id}: no name yet"
     lines = [f"{name}, {sheet.speech_s:.0f} s in {sheet.segments} segments"]
+    if sheet.evidence:
+        lines.append(f"    named because: {sheet.evidence}")
     lines += [
         f"    [{clock(quote.start)}] {quote.speaker_name or quote.speaker}: {quote.text}"
         for quote in sheet.quotes

@@ -36,14 +36,14 @@ class Names:
             ).fetchall()
         return {row["label"]: row["name"] for row in rows}
 
-    def entry(self, transcript_id: str, label: str) -> tuple[str | None, Any]:
-        """A label's name and where it comes from; none for a label without one."""
+    def entry(self, transcript_id: str, label: str) -> tuple[str | None, Any, str | None]:
+        """A label's name, where it comes from, and the evidence that was given; none for a label without one."""
         with self._db.reading() as db:
             row = db.execute(
-                "SELECT name, status FROM names WHERE transcript = ? AND label = ? AND status IN (?, ?)",
+                "SELECT name, status, evidence FROM names WHERE transcript = ? AND label = ? AND status IN (?, ?)",
                 (transcript_id, label, *APPLIED),
             ).fetchone()
-        return (row["name"], row["status"]) if row else (None, None)
+        return tuple(row) if row else (None, None, None)
 
     def suggested(self, transcript_id: str) -> tuple[NameSuggestion, ...]:
         """Names that wait for review."""

@@ -75,8 +75,14 @@ class Service:
                 await to_thread.run_sync(work, abandon_on_cancel=True)
         while self.settings.keep_days is not None:
             with suppress(TranscriptionError):
-                await to_thread.run_sync(self.library.expire, self.settings.keep_days, self.forget_stages)
+                await to_thread.run_sync(self._expire, self.settings.keep_days)
             await anyio.sleep(_DAY_S)
+
+    def _expire(self, keep_days: float) -> None:
+        from pipeline.cache import Cache
+
+        self.library.expire(keep_days, self.forget_stages)
+        Cache().prune(keep_days * _DAY_S)
 
     def forget_stages(self, sha256: str) -> int:
         """Removes the finished stages of a recording's samples; returns how many files went."""

@@ -40,7 +40,7 @@ class Settings:
     aside_command: tuple[str, ...] = (sys.executable, "-P", "-m", "mcp_server.aside")
     idle_s: float = 600.0
     keep_days: float | None = None
-    cancel_grace_s: float = 3.0
+    cancel_grace_s: float = 1.5
     max_waiting: int = 16
     aside_timeout_s: float = 15.0
 

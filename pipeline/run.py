@@ -40,6 +40,7 @@ def run(
     Raises the errors of :mod:`schemas.errors`. What was finished before stays in the cache.
     """
     options = _with_language_code(request.options)
+    cache.prune()
     given = _given(request, transcript)
     searched = request.operation == "align" and given is not None and readers.is_untimed(given)
     names = stages_of(

@@ -87,6 +87,7 @@ class SpeakerSheet(Frozen):
     status: NameStatus | None = Field(
         None, description="given by a call, or carried over because the voice is the same."
     )
+    evidence: str | None = Field(None, description="Why it was given, as the call said.")
     speech_s: float = 0.0
     segments: int = 0
     quotes: tuple[Quote, ...] = Field(

@@ -6,7 +6,7 @@ import pytest
 
 from mcp_server.library import Library, said_at
 from mcp_server.names import Names
-from mcp_server.store import Store
+from mcp_server.store import JobRecord, Store
 from pipeline.cache import Cache
 from schemas.errors import InvalidArgument, NotFound
 from schemas.transcript import Media, Segment, Speaker, Transcript, Word
@@ -231,9 +231,22 @@ def test_what_is_deleted_is_nowhere_any_more(library, keep, names, store, settin
 
 def test_what_is_too_old_is_deleted(library, keep, store):
     old, new = keep(transcript()), keep(transcript(sha256="b" * 64))
+    for name, finished_at in (("job_old", time.time() - 40 * 86400), ("job_new", time.time())):
+        record = JobRecord(
+            id=name,
+            request_key=name,
+            operation="transcribe",
+            arguments={"vocabulary": ["Ana"]},
+            status="completed",
+            owner=store.owner,
+            created_at=0.0,
+            finished_at=finished_at,
+        )
+        store.save_job(record)
     with store.database.writing() as db:
         db.execute("UPDATE transcripts SET created_at = ? WHERE id = ?", (time.time() - 40 * 86400, old))
     assert library.expire(30, lambda _sha: 0) == 1
+    assert [job.id for job in store.recent_jobs(9)] == ["job_new"]
     assert [item.transcript_id for item in library.list(everywhere(library), 0, 9)[0]] == [new]
 
 

@@ -86,10 +86,12 @@ async def test_names_stand_beside_the_labels_everywhere(client, meeting):
         "id": "SPEAKER_00",
         "name": "Maya",
         "status": "given",
+        "evidence": "[00:00:00] I'm Maya",
         "speech_s": 1.0,
         "segments": 1,
         "quotes": [],
     }
+    assert "named because: [00:00:00] I'm Maya" in result.content[0].text
     read = await client.call_tool("get_transcript", {"transcript_id": meeting})
     page = body(read)
     assert page["segments"][0]["speaker"] == "SPEAKER_00"

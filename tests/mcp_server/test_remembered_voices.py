@@ -84,7 +84,7 @@ async def test_names_survive_another_diarization_where_the_voice_is_the_same(rec
     swapped = [("SPEAKER_01", SAID[0][1]), ("SPEAKER_00", SAID[1][1])]
     again = await recognised(spoken(BEN, ANA, said=swapped))
     assert names.of(again) == {"SPEAKER_00": "Ben", "SPEAKER_01": "Ana"}
-    assert names.entry(again, "SPEAKER_00") == ("Ben", "carried")
+    assert names.entry(again, "SPEAKER_00") == ("Ben", "carried", None)
 
 
 async def test_where_the_voice_does_not_match_the_name_waits_for_review(recognised, names):

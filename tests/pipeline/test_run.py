@@ -1,6 +1,7 @@
 """The stages in order, the cache, resuming, falling back: wiring, with the model-free backends."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -305,6 +306,14 @@ def test_samples_of_a_crashed_run_are_removed_by_the_next(own_cache):
     (left / "x.pcm").write_bytes(b"secret")
     do(request())
     assert not left.exists()
+
+
+def test_results_that_nobody_asked_for_in_a_long_time_go_with_the_next_run(own_cache):
+    do(request())
+    old, fresh = sorted((own_cache / "stages").glob("asr-*")), sorted((own_cache / "stages").glob("vad-*"))
+    os.utime(old[0], (0, 0))
+    do(request(path=CLIP.parent / "syn_en_flite_words.flac"))
+    assert not old[0].exists() and fresh[0].exists()
 
 
 def test_the_cache_holds_no_path_of_the_recording(own_cache):
