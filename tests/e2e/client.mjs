@@ -1,6 +1,6 @@
 // The official TypeScript client against the server: `node client.mjs COMMAND [ARGS...] < calls.json`.
-// Calls are a list of {tool, arguments}, {resource} or {prompt, arguments}; what came of each is printed as a JSON
-// list. Listing the tools first makes the client check every structured result against its tool's output schema.
+// Calls are a list of {tool, arguments}, {resource} or {prompt, arguments}; the tools' names and what came of each call
+// are printed as JSON. Having listed them, the client checks every structured result against its tool's output schema.
 // "$transcript_id" and "$job_id" in a call are those of the last result that had one.
 import { readFileSync } from "node:fs";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
@@ -10,7 +10,7 @@ const [command, ...args] = process.argv.slice(2);
 const transport = new StdioClientTransport({ command, args, env: process.env, stderr: "ignore" });
 const client = new Client({ name: "check", version: "1" });
 await client.connect(transport);
-await client.listTools();
+const { tools } = await client.listTools();
 
 const known = {};
 const filled = (text) => text.replace(/\$(transcript_id|job_id)/g, (_, name) => known[name]);
@@ -31,5 +31,5 @@ for (const call of JSON.parse(readFileSync(0, "utf8"))) {
     seen.push({ thrown: String(error), code: error.code });
   }
 }
-console.log(JSON.stringify(seen));
+console.log(JSON.stringify({ tools: tools.map((tool) => tool.name), seen }));
 await client.close();

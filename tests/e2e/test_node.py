@@ -132,6 +132,7 @@ GOOD = (
     ("health_check", {}),
     ("list_jobs", {}),
     ("transcribe_diarized", {"file_path": "{fast-3}"}),
+    ("align", {"transcript_id": "$transcript_id"}),
     ("list_transcripts", {}),
     ("search_transcripts", {"query": "fox"}),
     ("search_transcripts", {"query": "the quick brown fox", "exact": True}),
@@ -139,7 +140,24 @@ GOOD = (
     ("transcribe", {"file_path": "{stubborn}", "wait_s": 0}),
     ("cancel_job", {"job_id": "$job_id"}),
     ("get_job", {"job_id": "$job_id"}),
+    ("diarize", {"file_path": "{fast-2}"}),
+    ("transcribe", {"file_path": "{fast-2}"}),
+    ("delete_transcript", {"transcript_id": "$transcript_id"}),
     ("transcribe_diarized", {"file_path": "{hours}"}),
+    ("label_speakers", {"transcript_id": "$transcript_id"}),
+    (
+        "label_speakers",
+        {
+            "transcript_id": "$transcript_id",
+            "labels": {"SPEAKER_00": "Ana"},
+            "evidence": "“I'm Ana”",
+            "remember": True,
+        },
+    ),
+    ("list_voices", {}),
+    ("forget_voice", {"voice": "ana"}),
+    ("get_transcript", {"transcript_id": "$transcript_id", "include_words": True, "speaker": "Ana"}),
+    ("get_transcript", {"transcript_id": "$transcript_id", "format": "vtt"}),
 )
 BAD = (
     ("transcribe", {"file_path": "meeting.m4a"}, "invalid_argument"),
@@ -204,7 +222,7 @@ THROWN = (
 @pytest.fixture
 def files(recording):
     """Paths by name."""
-    names = ("fast-3", "memory", "broken", "refused", "crash", "stubborn", "hours")
+    names = ("fast-2", "fast-3", "memory", "broken", "refused", "crash", "stubborn", "hours")
     paths = {name: Path(recording(name)) for name in names}
     folder = paths["crash"].parent
     sound = media.babble(2.0)
@@ -223,7 +241,7 @@ def files(recording):
 
 @pytest.fixture
 def asked(run, files):
-    """What the TypeScript client gets for a list of calls, from a server of its own."""
+    """The tools' names, and what the TypeScript client gets for a list of calls, from a server of its own."""
 
     def ask(calls, **settings):
         command = ("node", "client.mjs", sys.executable, str(HERE / "serve_fake.py"))
@@ -231,7 +249,8 @@ def asked(run, files):
         for name, path in files.items():
             text = text.replace(json.dumps(f"{{{name}}}"), json.dumps(str(path)))
         done = run(*command, str(files["folder"]), json.dumps(settings), input=text)
-        return json.loads(done.stdout)
+        answers = json.loads(done.stdout)
+        return answers["tools"], answers["seen"]
 
     return ask
 
@@ -255,9 +274,10 @@ def test_the_typescript_client_takes_every_result_and_every_error(asked, recordi
     bad = [(tool, given) for tool, given, _code in BAD]
     bad += [("transcribe", {"file_path": str(folder / f"code-{code}.wav")}) for code in FROM_THE_WORKER]
     calls = [{"tool": tool, "arguments": given} for tool, given in (*GOOD, *bad)]
-    seen = asked(calls, defaults={"max_duration_s": 20.0})
+    tools, seen = asked(calls, defaults={"max_duration_s": 20.0})
     for call, answer in zip(calls, seen, strict=True):
         assert "thrown" not in answer, (call, answer)
+    assert {tool for tool, _given in GOOD} == set(tools)
     for call, answer in zip(calls, seen[: len(GOOD)], strict=False):
         assert not answer["result"].get("isError"), (call, answer)
         assert answer["result"]["structuredContent"]
@@ -271,7 +291,7 @@ def test_the_typescript_client_takes_every_result_and_every_error(asked, recordi
 def test_the_typescript_client_is_told_that_the_queue_is_full(asked, recording):
     names = ("stubborn", "steps-1", "steps-2", "steps-3")
     calls = [{"tool": "transcribe", "arguments": {"file_path": recording(n), "wait_s": 2}} for n in names]
-    *fine, full = asked(calls, max_waiting=2)
+    _, (*fine, full) = asked(calls, max_waiting=2)
     assert {answer["result"]["structuredContent"]["status"] for answer in fine} <= {"queued", "running"}
     assert error_of(full) == "queue_full"
 
@@ -282,13 +302,13 @@ def test_the_typescript_client_is_told_that_the_library_is_broken(asked, tmp_pat
     tools = ("list_transcripts", "list_jobs", "list_voices", "search_transcripts", "health_check")
     given = {"search_transcripts": {"query": "fox"}}
     calls = [{"tool": tool, "arguments": given.get(tool, {})} for tool in tools]
-    *broken, health = asked(calls)
+    _, (*broken, health) = asked(calls)
     assert [error_of(answer) for answer in broken] == ["store_failed"] * 4
     assert health["result"]["structuredContent"]["ok"] is False
 
 
 def test_the_typescript_client_throws_what_is_no_tool_s_error(asked):
-    seen = asked([call for call, _told in THROWN])
+    _, seen = asked([call for call, _told in THROWN])
     for (call, told), answer in zip(THROWN, seen, strict=True):
         assert told in answer.get("thrown", ""), (call, answer)
         assert answer["code"] in (-32602, -32002)

@@ -1,0 +1,68 @@
+"""The open-set bench of voices counts what it says it counts."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.voices import THRESHOLDS, Thresholds, enrol
+from schemas.voices import Voice
+
+BENCH = Path(__file__).parents[2] / "bench"
+sys.path.insert(0, str(BENCH))
+spec = importlib.util.spec_from_file_location("bench_voices", BENCH / "voices.py")
+bench = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = bench
+spec.loader.exec_module(bench)
+
+MODEL = "campplus@1"
+STRICT, LAX = Thresholds(0.5, 0.9, 0.1), Thresholds(0.1, 0.2, 0.0)
+PEOPLE = 6
+
+
+def heard(person: int, label: int, like: int | None = None) -> Voice:
+    """A person's own voice, or one half way to somebody else's."""
+    vector = np.eye(PEOPLE)[person] + (0 if like is None else np.eye(PEOPLE)[like])
+    return Voice(speaker=f"SPEAKER_0{label}", clean_s=30.0, embedding=tuple(vector.tolist()))
+
+
+@pytest.fixture
+def profiles():
+    return {str(n): enrol(None, str(n), heard(n, 0), MODEL) for n in range(PEOPLE)}
+
+
+@pytest.fixture
+def second():
+    """Two meetings; in the other one somebody sounds half like a person who is not there."""
+    return [
+        bench.Met((heard(0, 0), heard(1, 1)), ("0", "1")),
+        bench.Met((heard(2, 0, like=3),), ("2",)),
+    ]
+
+
+def test_people_are_looked_for_with_and_without_their_profiles(profiles, second):
+    having, lacking = bench.libraries(profiles, second, None)
+    assert [{p.person for p in library} for _, library in having] == [set(profiles)] * 2
+    assert [{p.person for p in library} for _, library in lacking] == [set("2345"), set("01345")]
+    having, lacking = bench.libraries(profiles, second, 3)
+    assert len(having) == len(lacking) == 2 * bench.DRAWS
+    for (met, with_them), (_, without) in zip(having, lacking, strict=True):
+        assert len(with_them) == 3
+        assert set(met.people) <= {p.person for p in with_them}
+        assert not set(met.people) & {p.person for p in without}
+
+
+def test_who_is_named_rightly_wrongly_and_as_a_stranger_is_counted(profiles, second):
+    having, lacking = bench.libraries(profiles, second, None)
+    strict = bench.count(having, lacking, MODEL, STRICT)
+    assert (strict.known, strict.right, strict.wrong) == (3, 2, 0)
+    assert (strict.strangers, strict.named) == (3, 0)
+    assert strict.suggested == 1
+    lax = bench.count(having, lacking, MODEL, LAX)
+    assert (lax.right, lax.wrong, lax.named) == (3, 0, 1)
+    assert (lax.identified, lax.false_named) == (1.0, pytest.approx(1 / 3))
+    assert THRESHOLDS["campplus"].name > LAX.name  # those in use are in use again
