@@ -143,11 +143,11 @@ def _verdict(model: Found) -> str:
 
 
 def _transcript_line(item: TranscriptSummary) -> str:
-    when = f"recorded {item.recorded_at}" if item.recorded_at else f"made {item.created_at}"
     words = [
         item.transcript_id,
         item.operation,
-        when,
+        item.recorded_at and f"recorded {item.recorded_at}",
+        f"made {item.created_at}",
         clock(item.duration_s),
         item.language,
         f"{item.segments} segments",
