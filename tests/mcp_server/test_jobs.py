@@ -74,7 +74,7 @@ async def test_waiting_tells_of_rising_progress_and_of_the_text_so_far(settings,
         heard.append(view)
 
     async with manager(settings) as jobs:
-        job = await jobs.submit(new("steps-8"))
+        job = await jobs.submit(new("steps-20"))
         await jobs.wait(job.id, 30, tell)
     fractions = [view.record.fraction for view in heard]
     assert fractions == sorted(fractions)
