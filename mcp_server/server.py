@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from difflib import get_close_matches
 from typing import Any
 
+from mcp import MCPError
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp_types import Resource
+from mcp_types import INVALID_PARAMS, Resource
 
 from mcp_server.arguments import introduce
 from mcp_server.library_tools import library_tools
@@ -47,7 +48,10 @@ number of speakers: diarize with the transcript_id.
 
 
 class Server(MCPServer):
-    """As the SDK's, with unknown tools refused like unknown arguments, and transcripts among the resources."""
+    """As the SDK's, with unknown tools refused like unknown arguments, and transcripts among the resources.
+
+    Unknown prompts, and prompts without their arguments, are invalid parameters, as the protocol says.
+    """
 
     service: Service
 
@@ -61,6 +65,16 @@ class Server(MCPServer):
         near = get_close_matches(name, names, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"The tools are: {', '.join(names)}."
         return failure(InvalidArgument("There is no tool of that name.", hint=hint))
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, str] | None = None, context: Any = None
+    ) -> Any:
+        try:
+            return await super().get_prompt(name, arguments, context)
+        except ValueError as error:
+            names = ", ".join(prompt.name for prompt in await self.list_prompts())
+            message = f"invalid_argument: {error}. The prompts are: {names}."
+            raise MCPError(code=INVALID_PARAMS, message=message) from None
 
 
 def build(settings: Settings) -> tuple[MCPServer, Service]:
