@@ -301,7 +301,7 @@ def line(name: str, row: dict, reference: str, base: float | None) -> str:
     """A row of the table."""
     if "failed" in row:
         return f"| {name} | {row['failed']} |" + " |" * 8
-    from accuracy import score
+    from pipeline.word_errors import score
 
     errors = score(reference, row["text"])
     ratio = f"{base / row['seconds']:.1f}" if base else ""

@@ -23,7 +23,6 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "accuracy")]
 
-from accuracy import Score, pooled, score  # noqa: E402
 from recordings import SHIPPED, entries, shared_folder  # noqa: E402
 from speaker_scores import Der, cpwer, der, texts_of  # noqa: E402
 
@@ -31,6 +30,7 @@ from pipeline import rttm  # noqa: E402
 from pipeline.cache import Cache  # noqa: E402
 from pipeline.pool import ModelPool  # noqa: E402
 from pipeline.run import run  # noqa: E402
+from pipeline.word_errors import Score, pooled, score  # noqa: E402
 from schemas.jobs import JobRequest  # noqa: E402
 from schemas.options import Options  # noqa: E402
 from schemas.transcript import Transcript  # noqa: E402

@@ -71,7 +71,7 @@ def parse(argv: list[str], *, needs_audio: bool = True, align: bool = False) -> 
     Exits with status 2 for wrong usage. Raises :class:`schemas.errors.InvalidArgument` for values out of range.
     """
     parser = build_parser(needs_audio)
-    settings = _settings(parser, vars(parser.parse_intermixed_args([_underscored(word) for word in argv])))
+    settings = _settings(parser, vars(parser.parse_intermixed_args([underscored(word) for word in argv])))
     return _aligning(parser, settings) if align else settings
 
 
@@ -404,7 +404,7 @@ def _formats(parser: argparse.ArgumentParser, asked: str, diarize: bool) -> tupl
 # What argparse calls with the text of a flag; a ValueError becomes its usage error.
 
 
-def _underscored(word: str) -> str:
+def underscored(word: str) -> str:
     """``--max-speakers=3`` as ``--max_speakers=3``; everything else as it is."""
     flag, equals, value = word.partition("=")
     return flag[:2] + flag[2:].replace("-", "_") + equals + value if flag.startswith("--") else word

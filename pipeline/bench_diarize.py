@@ -1,8 +1,9 @@
-"""What diarization takes on this machine, and how far its ways are apart: ``whisperx-mlx bench --diarize FILE``.
+"""What diarization takes on this machine, and how far its ways are apart: ``whisperx-mlx bench FILE --diarize``.
 
 MLX in both modes, torch in ``fast``, and pyannote.audio on the GPU (where torch sees one) and on the CPU, each
 with the weights that are here. pyannote runs as released: its embedding once per window and local speaker. What
-differs between two answers is given as the diarization error rate of one against the other.
+differs between two answers is given as the diarization error rate of one against the other, and of each against
+the truth where that is known.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from schemas.errors import TranscriptionError
 from schemas.options import DiarizeOptions, Options
 
 if TYPE_CHECKING:
+    from pipeline._bench_plot import Panel
     from pipeline.plan import Machine
     from pipeline.recording import Recording
 
@@ -103,26 +105,48 @@ def der(reference: tuple[SpeakerTurn, ...], found: tuple[SpeakerTurn, ...]) -> f
     return float(DiarizationErrorRate()(annotation(reference), annotation(found), uem=everything))
 
 
-def table(rows: list[Row], duration_s: float) -> str:
+def table(rows: list[Row], duration_s: float, truth: tuple[SpeakerTurn, ...] | None = None) -> str:
     """Markdown. The last row that ran is what the others are compared with."""
     ran = [row for row in rows if row.failed is None]
-    lines = [
-        "| diarizer | wall s | times real time | CPU s | speakers | DER to the last |",
-        "|---|---|---|---|---|---|",
-    ]
+    head = ["diarizer", "wall s", "times real time", "CPU s", "speakers", "DER to the last"]
+    head += ["DER"] * (truth is not None)
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in rows:
         if row.failed is not None:
-            lines.append(f"| {row.way.name} | {row.failed} | | | | |")
-            continue
-        apart = f"{der(ran[-1].turns, row.turns):.1%}" if ran[-1].turns else "–"
-        speed = f"{row.wall_s:.2f} | {duration_s / max(row.wall_s, 1e-9):.1f}"
-        people = len({turn.speaker for turn in row.turns})
-        lines.append(f"| {row.way.name} | {speed} | {row.cpu_s:.2f} | {people} | {apart} |")
+            cells = [row.way.name, row.failed, *[""] * (len(head) - 2)]
+        else:
+            cells = [row.way.name, f"{row.wall_s:.2f}", f"{rtfx(row, duration_s):.1f}", f"{row.cpu_s:.2f}"]
+            cells.append(str(len({turn.speaker for turn in row.turns})))
+            cells.append(f"{der(ran[-1].turns, row.turns):.1%}" if ran[-1].turns else "–")
+            cells += [f"{der(truth, row.turns):.1%}"] if truth is not None else []
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def run(path: str, options: Options, say: Callable[[str], None]) -> str:
-    """The table for a recording; ``say`` is told of each row as it comes.
+def rtfx(row: Row, duration_s: float) -> float:
+    """Seconds of audio per second of work."""
+    return duration_s / max(row.wall_s, 1e-9)
+
+
+def panels(rows: list[Row], duration_s: float, truth: tuple[SpeakerTurn, ...] | None) -> list[Panel]:
+    """What the plot shows of the rows that ran."""
+    from pipeline._bench_plot import Panel
+
+    ran = [row for row in rows if row.failed is None]
+    if not ran:
+        return []
+    speed = tuple((row.way.name, rtfx(row, duration_s)) for row in ran)
+    found = [Panel("who spoke: times real time (more is better)", speed)]
+    if truth is not None:
+        wrong = tuple((row.way.name, 100 * der(truth, row.turns)) for row in ran)
+        found.append(Panel("diarization error rate in % (less is better)", wrong))
+    return found
+
+
+def run(
+    path: str, options: Options, say: Callable[[str], None], truth: tuple[SpeakerTurn, ...] | None = None
+) -> tuple[str, list[Panel]]:
+    """The table for a recording, and the panels of its plot; ``say`` is told of each row as it comes.
 
     Raises what :func:`pipeline.audio.open_recording` raises.
     """
@@ -137,4 +161,4 @@ def run(path: str, options: Options, say: Callable[[str], None]) -> str:
         for row in compare(recording, probe(), options):
             rows.append(row)
             say(f"{row.way.name}: {row.failed or f'{row.wall_s:.2f} s'}")
-        return table(rows, recording.duration_s)
+    return table(rows, recording.duration_s, truth), panels(rows, recording.duration_s, truth)

@@ -32,7 +32,7 @@ OK, USAGE, INPUT, SETUP, FAILURE, INTERRUPTED = 0, 2, 3, 4, 5, 130
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    command = _COMMANDS.get(argv[0]) if argv and not Path(argv[0]).exists() else None
+    command = _COMMANDS.get(argv[0]) if argv and not Path(argv[0]).is_file() else None
     try:
         return command(argv[1:]) if command else _transcribe(argv)
     except KeyboardInterrupt:
@@ -226,21 +226,15 @@ def _doctor(argv: list[str]) -> int:
 
 
 def _bench(argv: list[str]) -> int:
-    import argparse
-
-    from pipeline import bench_diarize
+    from pipeline import bench
+    from pipeline._cli_flags import underscored
     from pipeline._cli_progress import Screen
-    from schemas.options import Options
 
-    parser = argparse.ArgumentParser("whisperx-mlx bench", description="Measure this machine on a recording.")
-    parser.add_argument(
-        "--diarize", metavar="FILE", required=True, help="who spoke: mlx, torch and pyannote side by side"
-    )
-    asked = parser.parse_args(argv)
+    asked = bench.parser().parse_args([underscored(word) for word in argv])
     screen = Screen()
     _quiet_libraries("error")
     try:
-        print(bench_diarize.run(asked.diarize, Options(), screen.say), end="")
+        print(bench.run(asked, screen.say), end="")
     except TranscriptionError as error:
         screen.error(None, error)
         return status_of(error)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from accuracy import Score, normalised
-
+from pipeline.word_errors import Score, normalised
 from schemas.diarization import SpeakerTurn
 from schemas.transcript import Segment, Word
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from accuracy import Score
 from speaker_scores import cpwer, der, wrong_words
 
+from pipeline.word_errors import Score
 from schemas.diarization import SpeakerTurn
 from schemas.transcript import Word
 

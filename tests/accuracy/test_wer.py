@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from accuracy import Score, pooled, score
 from recordings import SHIPPED, entries, shared_folder
 
 from pipeline import backends
 from pipeline.plan import Choice
 from pipeline.recording import SAMPLE_RATE, Recording
 from pipeline.vad import pack
+from pipeline.word_errors import Score, pooled, score
 from schemas.options import Options
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from pipeline import backends, cli
+from pipeline import backends, bench, cli
 from pipeline._cli_flags import build_parser, parse
 from pipeline.readers._build import MAX_SEGMENTS, MAX_WORDS
 from pipeline.writers import FORMATS
@@ -115,6 +115,16 @@ def test_a_flag_s_other_names_choices_and_default_are_on_the_page(action) -> Non
     assert marked(default) == ([shown[1]] if shown else [])
 
 
+def test_the_measuring_page_has_every_flag_and_every_system() -> None:
+    rows = {
+        marked(row[0])[0].split()[0]: row for row in table(page("measuring.md"), "flag", "what", "default")
+    }
+    actions = {a.option_strings[0]: a for a in bench.parser()._actions if a.option_strings}
+    assert rows.keys() == actions.keys() - {"-h"}
+    assert set(bench.SYSTEMS) <= set(marked(rows["--systems"][1]))
+    assert marked(rows["--systems"][2]) == [",".join(bench.USUAL)]
+
+
 def test_the_server_page_has_every_flag_and_every_variable() -> None:
     from mcp_server.__main__ import _parser
 
@@ -182,6 +192,8 @@ def test_the_commands_of_the_readme_are_understood(line: str) -> None:
         from pipeline.models_cli import _parser as models_parser
 
         models_parser().parse_args(words[1:])
+    elif words[0] == "bench":
+        bench.parser().parse_args(words[1:])
     else:
         command = words[0] if words[0] in ("align", "doctor") else ""
         parse(words[bool(command) :], needs_audio=command != "doctor", align=command == "align")

@@ -441,6 +441,12 @@ def test_a_file_named_like_a_command_is_a_file(recordings: Path, engine) -> None
     assert (recordings / "doctor.srt").exists()
 
 
+def test_a_folder_named_like_a_command_does_not_hide_it(recordings: Path, engine, capsys) -> None:
+    (recordings / "doctor").mkdir()
+    assert cli.main(["doctor"]) in (cli.OK, cli.SETUP)
+    assert "machine" in capsys.readouterr().out
+
+
 RECORDING = Path(__file__).parent.parent / "data" / "syn_en_meeting_a.opus"
 WITHOUT_MODELS = shlex.split(
     "--vad_method energy --backend echo --align_backend even --diarize --diarize_backend one_speaker --end 20"

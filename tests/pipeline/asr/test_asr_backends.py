@@ -30,7 +30,7 @@ def text_of(texts):
 
 
 def errors(reference, text, language):
-    from accuracy import score
+    from pipeline.word_errors import score
 
     return score(reference, text, language).rate
 

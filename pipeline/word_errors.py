@@ -1,7 +1,8 @@
-"""Scoring shared by the accuracy tests: references, normalisation, error counts.
+"""Word errors against a reference: normalisation and counts (needs the extra ``bench``).
 
-English is normalised as in Whisper's paper (appendix C, through whisper-normalizer), other languages with its
-basic normaliser; Chinese is simplified first; languages written without spaces are scored by character.
+English is normalised as in Whisper's paper (appendix C, through whisper-normalizer, MIT), other languages with its
+basic normaliser; Chinese is simplified first (OpenCC); languages written without spaces are scored by character.
+Edits are counted by jiwer (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+
+from schemas.errors import BackendUnavailable
 
 SCORED_BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
 
@@ -37,6 +41,16 @@ class Score:
             self.deletions + other.deletions,
             self.insertions + other.insertions,
             self.words + other.words,
+        )
+
+
+def check_installed() -> None:
+    """Raises :class:`BackendUnavailable` where a package that counts word errors is missing."""
+    missing = [name for name in ("jiwer", "whisper_normalizer", "opencc") if find_spec(name) is None]
+    if missing:
+        raise BackendUnavailable(
+            f"word errors are counted with {', '.join(missing)}, which is not installed",
+            hint='pip install "whisperx-mlx-mcp[bench]"',
         )
 
 

@@ -1,0 +1,274 @@
+"""What speech to text takes here, beside other engines with the same model: ``whisperx-mlx bench FILE``.
+
+Every system runs in a process of its own, so that its peak memory is its own. Loading the model, decoding the file
+and a warm-up are not in the times; detecting the speech, and the language where it is not named, are. This engine
+does what a job does; the others are the libraries themselves, faster-whisper (MIT) with its own batches and voice
+activity detection or one window after the other, and mlx-whisper (MIT), which decodes greedily.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import TranscriptionError
+from schemas.options import Options
+
+if TYPE_CHECKING:
+    from pipeline.plan import Choice
+    from pipeline.recording import Recording
+    from pipeline.word_errors import Score
+
+WARM_UP_S = 12.0
+_BATCH = 8  # faster-whisper's own
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a system made of a recording."""
+
+    text: str
+    language: str
+    seconds: float
+
+
+Run = Callable[["Recording"], Heard]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; ``failed`` says why there is nothing to tell. Memory in MB of 10^6 bytes."""
+
+    system: str
+    failed: str | None = None
+    text: str = ""
+    language: str = ""
+    seconds: float = 0.0
+    audio_s: float = 0.0
+    peak_mb: float = 0.0
+    gpu_mb: float | None = None  # what MLX took of a GPU at most
+    model: str = ""
+    device: str = ""
+    precision: str = ""
+
+    @property
+    def rtfx(self) -> float:
+        """Seconds of audio per second of work."""
+        return self.audio_s / max(self.seconds, 1e-9)
+
+
+def _this_engine(choice: Choice, options: Options) -> Run:
+    """The product's own path from samples to text; the stages say what they took."""
+    from pipeline.cache import Cache
+    from pipeline.pool import ModelPool
+    from pipeline.run import run
+    from schemas.jobs import JobRequest
+
+    pool, request = ModelPool(), JobRequest(operation="transcribe", options=options)
+
+    def heard(recording: Recording) -> Heard:
+        with tempfile.TemporaryDirectory() as folder:
+            said = run(request, pool=pool, cache=Cache(Path(folder)), audio=recording.mapped())
+        seconds = sum(said.stages[name].seconds for name in ("vad", "asr") if name in said.stages)
+        return Heard(" ".join(s.text.strip() for s in said.segments), said.language or "", seconds)
+
+    return heard
+
+
+def _faster_whisper(choice: Choice, options: Options, *, batched: bool = True) -> Run:
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    model = WhisperModel(
+        str(_weights(choice, options).path),
+        device=choice.device,
+        compute_type=choice.compute_type,
+        cpu_threads=options.asr.threads,
+        local_files_only=True,
+    )
+    asked: dict[str, Any] = {"language": options.asr.language, "beam_size": options.asr.beam_size}
+    if batched:
+        model = BatchedInferencePipeline(model)
+        asked["batch_size"] = options.asr.batch_size or _BATCH
+
+    def heard(recording: Recording) -> Heard:
+        began = time.perf_counter()
+        segments, info = model.transcribe(recording.mapped(), **asked)
+        text = " ".join(segment.text.strip() for segment in segments)
+        return Heard(text, info.language, time.perf_counter() - began)
+
+    return heard
+
+
+def _one_by_one(choice: Choice, options: Options) -> Run:
+    return _faster_whisper(choice, options, batched=False)
+
+
+def _mlx_whisper(choice: Choice, options: Options) -> Run:
+    from pipeline import mlx_runtime
+
+    mlx_runtime.use_device(choice.device)
+    import mlx_whisper
+
+    asked = {
+        "path_or_hf_repo": str(_weights(choice, options).path),
+        "language": options.asr.language,
+        "fp16": choice.compute_type == "float16",
+        "verbose": None,
+    }
+
+    def heard(recording: Recording) -> Heard:
+        began = time.perf_counter()
+        found = mlx_whisper.transcribe(recording.mapped(), **asked)
+        return Heard(found["text"].strip(), found["language"], time.perf_counter() - began)
+
+    return heard
+
+
+def _weights(choice: Choice, options: Options) -> Any:
+    from pipeline import backends
+
+    return backends.weights("asr", choice, options)[0]
+
+
+SYSTEMS: dict[str, tuple[str, Callable[[Any, Options], Run]]] = {
+    "mlx": ("mlx", _this_engine),
+    "faster-whisper": ("faster_whisper", _faster_whisper),
+    "faster-whisper-sequential": ("faster_whisper", _one_by_one),
+    "mlx-whisper": ("mlx_whisper", _mlx_whisper),
+}
+"""The backend whose weights, device and precision a system has, and what loads it."""
+
+USUAL = ("mlx", "faster-whisper")
+
+
+def compare(path: str, systems: tuple[str, ...], options: Options, runs: int) -> Iterator[Row]:
+    """Row after row, each measured in a new process; its median run counts."""
+    for system in systems:
+        job = json.dumps([system, str(Path(path).absolute()), options.model_dump(mode="json"), runs])
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "pipeline.bench_transcribe", job], capture_output=True, text=True
+        )
+        if done.returncode:
+            yield Row(system, failed=_last_error(done.returncode, done.stderr))
+        else:
+            yield Row(system, **json.loads(done.stdout.splitlines()[-1]))
+
+
+def _last_error(status: int, stderr: str) -> str:
+    """Why a process ended, short enough for a table."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return f"its process ended with status {status}: {([*lines, *named] or ['no message'])[-1][:120]}"
+
+
+def _measured(system: str, path: str, options: Options, runs: int) -> dict[str, Any]:
+    """A row's fields but its name. Raises what opening, planning and loading raise."""
+    from pipeline.audio import open_recording
+    from pipeline.machine import probe
+    from pipeline.plan import plan
+    from pipeline.recording import Recording
+
+    backend, load = SYSTEMS[system]
+    asked = options.model_copy(update={"asr": options.asr.model_copy(update={"backend": backend})})
+    choice = plan(probe(), asked).asr[0]
+    with tempfile.TemporaryDirectory() as folder:
+        recording = open_recording(path, options.audio, workdir=Path(folder))
+        run = load(choice, asked)
+        run(Recording.from_array(recording.seconds(0.0, WARM_UP_S)))
+        every = [run(recording) for _ in range(runs)]
+    middle = statistics.median_low(heard.seconds for heard in every)
+    heard = next(heard for heard in every if heard.seconds == middle)
+    return {
+        "text": heard.text,
+        "language": heard.language,
+        "seconds": heard.seconds,
+        "audio_s": recording.duration_s,
+        "peak_mb": peak_mb(),
+        "gpu_mb": _gpu_mb(choice.device) if "mlx" in backend else None,
+        "model": _weights(choice, asked).name,
+        "device": choice.device,
+        "precision": choice.compute_type,
+    }
+
+
+def peak_mb() -> float:
+    """The most that this process had in memory. Linux's ``ru_maxrss`` would count the parent's before ``exec``."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text("utf-8")
+        return int(re.search(r"VmHWM:\s*(\d+)", status)[1]) * 1024 / 1e6
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def _gpu_mb(device: str) -> float | None:
+    if device == "cpu":
+        return None
+    import mlx.core as mx
+
+    return mx.get_peak_memory() / 1e6
+
+
+def table(rows: list[Row], reference: str | None) -> str:
+    """Markdown; word errors where there is a reference text."""
+    head = ["system", "model", "runs on", "seconds", "times real time", "peak memory, MB"]
+    lines = [_line(head + ["word error rate"] * bool(reference))]
+    lines.append("|" + "---|" * lines[0].count("|", 1))
+    for row in rows:
+        if row.failed is not None:
+            lines.append(_line([row.system, row.failed, *[""] * (len(head) - 2 + bool(reference))]))
+            continue
+        memory = f"{row.peak_mb:.0f}" + (f", GPU {row.gpu_mb:.0f}" if row.gpu_mb is not None else "")
+        cells = [row.system, row.model, f"{row.device}, {row.precision}", f"{row.seconds:.2f}"]
+        cells += [f"{row.rtfx:.1f}", memory]
+        lines.append(_line(cells + ([_rate(errors(row, reference))] if reference else [])))
+    if len({row.model for row in rows if row.failed is None}) > 1:
+        lines += ["", "The models differ: name one that is here in both forms with `--model`."]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _rate(found: Score) -> str:
+    parts = f"{found.substitutions} wrong, {found.deletions} left out, {found.insertions} too many"
+    return f"{found.rate:.1%} ({parts} of {found.words})"
+
+
+def errors(row: Row, reference: str) -> Score:
+    """A row's word errors, in the language that it found."""
+    from pipeline.word_errors import score
+
+    return score(reference, row.text, row.language or "en")
+
+
+def versions() -> str:
+    """What the measurement depends on."""
+    return ", ".join(f"{name} {version(name)}" for name in ("whisperx-mlx-mcp", "mlx", "faster-whisper"))
+
+
+def main() -> None:
+    """Measures one system and prints its row as JSON; libraries' own words go to stderr."""
+    system, path, options, runs = json.loads(sys.argv[1])
+    with redirect_stdout(sys.stderr):
+        try:
+            found = _measured(system, path, Options.model_validate(options), runs)
+        except TranscriptionError as error:
+            found = {"failed": " ".join(filter(None, (error.message, error.hint and f"({error.hint})")))}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
