@@ -21,11 +21,18 @@ from schemas.report import Warning_
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 WITHOUT_EFFECT = {
-    "device_index": "the first device is used",
     "fp16": "--compute_type sets the precision",
     "segment_resolution": "segments are sentences",
 }
 """WhisperX's flags that are accepted and change nothing, with what happens instead; using one is a warning."""
+
+_OF_DIARIZE = (
+    *("diarize_backend", "diarize_mode", "diarize_model", "num_speakers", "min_speakers", "max_speakers"),
+    *("channels", "speaker_embeddings"),
+)
+_OF_ALIGN = ("align_backend", "align_model", "interpolate_method", "return_char_alignments")
+_NO_NONE = ("beam_size", "best_of", "threads")
+"""WhisperX reads ``None`` for these; here it stands for the default."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class Settings:
     watch: float | None = None
     ray: str | None = None  # a cluster's address; empty: one on this machine
     workers: int | None = None
+    device_index: int = 0
+    no_cache: bool = False
     warnings: tuple[Warning_, ...] = ()
 
 
@@ -88,8 +97,8 @@ def build_parser(needs_audio: bool = True) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="whisperx-mlx" if needs_audio else "whisperx-mlx doctor",
         usage="%(prog)s AUDIO [AUDIO ...] [flags]" if needs_audio else "%(prog)s [flags]",
-        description="Local transcription: who said what, when, word by word. Also: `whisperx-mlx models ...` and "
-        "`whisperx-mlx doctor`.",
+        description="Local transcription: who said what, when, word by word. Also: `whisperx-mlx align`, `bench`, "
+        "`doctor` and `models`, each with --help.",
         argument_default=argparse.SUPPRESS,
     )
     if needs_audio:
@@ -130,9 +139,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     group.option(
         "batch_size", "most chunks decoded at a time; without it, what suits device and model", type=int
     )
-    group.option("threads", "CPU threads, 0: the backend decides", type=int)
+    group.option("threads", "CPU threads, 0: the backend decides", type=_optional_int)
     group.flag("hf_token", "Hugging Face token for gated models; HF_TOKEN does the same", metavar="TOKEN")
-    group.ignored("device_index", type=int)
+    group.flag("device_index", "which NVIDIA GPU (default: 0)", type=_index)
     group.ignored("fp16", type=_bool)
 
 
@@ -194,6 +203,7 @@ def _add_speech(parser: argparse.ArgumentParser) -> None:
     group.flag("end", "skip what is after", type=_clock, metavar="TIME")
     group.flag("max_duration", "refuse longer recordings", type=_clock, metavar="TIME")
     group.option("force", "do the work again instead of taking it from the cache", action="store_true")
+    group.flag("no_cache", "take nothing from the cache and leave nothing in it", action="store_true")
 
 
 def _add_align(parser: argparse.ArgumentParser) -> None:
@@ -251,12 +261,12 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group.option("compression_ratio_threshold", "fall back above this", type=_optional_float)
     group.option("logprob_threshold", "fall back below this average", type=_optional_float)
     group.option("no_speech_threshold", "silence above this", type=_optional_float)
-    group.option("beam_size", "beams at temperature 0", type=int)
+    group.option("beam_size", "beams at temperature 0", type=_optional_int)
     group.option("patience", "of the beam search", type=float)
     group.option("length_penalty", "of the beam search", type=float)
     group.option("suppress_tokens", "token ids with commas; -1: the usual set", type=_ids, metavar="IDS")
     group.option("suppress_numerals", "write numbers as words", action="store_true")
-    group.option("best_of", "samples above temperature 0, of which the likeliest counts", type=int)
+    group.option("best_of", "samples above temperature 0, of which the likeliest counts", type=_optional_int)
     group.option("condition_on_previous_text", "read each chunk with the text before it", type=_bool)
     group.option("without_timestamps", "one segment per window of 30 s", action="store_true")
 
@@ -316,6 +326,8 @@ def _settings(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Setting
         parser.error("give --ray or --watch, not both")
     if "workers" in given and "ray" not in given:
         parser.error("--workers goes with --ray")
+    if "device_index" in given and "ray" in given:
+        parser.error("--device_index does not go with --ray, which gives every process its own GPU")
     diarize = given.pop("diarize", False)
     own = {
         name: given.pop(name)
@@ -329,6 +341,8 @@ def _settings(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Setting
             "watch",
             "ray",
             "workers",
+            "device_index",
+            "no_cache",
         )
         if name in given
     }
@@ -350,11 +364,15 @@ def _options(parser: argparse.ArgumentParser, given: dict[str, Any]) -> Options:
             given[option] = given.pop(flag)
     if "hotwords" in given:
         given["vocabulary"] = given.get("vocabulary", ()) + given.pop("hotwords")
+    for name in _NO_NONE:
+        if name in given and given[name] is None:
+            del given[name]
     if given.get("compute_type") == "default":
         given["compute_type"] = "auto"
     _name_mlx(parser, given)
     named = any(given.get(name) for name in ("model", "align_model", "diarize_model"))
-    given["allow_download"] = named and not given.pop("model_cache_only", False)
+    only_here = given.pop("model_cache_only", False)
+    given["allow_download"] = named and not only_here
     return Options.from_flat(**given)
 
 
@@ -375,6 +393,10 @@ def _without_effect(parser: argparse.ArgumentParser, given: dict[str, Any]) -> t
         given.pop(name, None)
     if given.get("max_line_count") and not given.get("max_line_width"):
         messages.append("--max_line_count has no effect without --max_line_width")
+    if not given.get("diarize"):
+        messages += [f"--{name} has no effect without --diarize" for name in _OF_DIARIZE if name in given]
+    if given.get("no_align"):
+        messages += [f"--{name} has no effect with --no_align" for name in _OF_ALIGN if name in given]
     for name in SubtitleOptions.model_fields:
         if given.get("no_align") and given.get(name):
             parser.error(f"--{name} is not possible with --no_align")
@@ -430,6 +452,14 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is less than 1")
+    return value
+
+
+def _index(text: str) -> int:
+    """From 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 0")
     return value
 
 

@@ -31,6 +31,7 @@ class Task:
     formats: tuple[str, ...]
     subtitles: SubtitleOptions = field(default_factory=SubtitleOptions)
     transcript: str | None = None  # the file of one to align
+    no_cache: bool = False
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -59,6 +60,7 @@ def do(task: Task, pool: ModelPool, cache: Cache, report: Report | None = None) 
 
     Raises the errors of :mod:`schemas.errors`.
     """
+    from pipeline.cache import NoCache
     from pipeline.run import run
     from pipeline.writers import write_files
 
@@ -67,7 +69,7 @@ def do(task: Task, pool: ModelPool, cache: Cache, report: Report | None = None) 
     request = JobRequest(
         operation=task.operation, path=path, transcript_path=task.transcript, options=task.options
     )
-    transcript = run(request, pool=pool, cache=cache, report=report)
+    transcript = run(request, pool=pool, cache=NoCache() if task.no_cache else cache, report=report)
     files = write_files(
         transcript, task.output_dir, task.stem, task.formats, overwrite=True, subtitles=task.subtitles
     )

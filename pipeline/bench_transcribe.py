@@ -70,16 +70,17 @@ class Row:
 
 def _this_engine(choice: Choice, options: Options) -> Run:
     """The product's own path from samples to text; the stages say what they took."""
-    from pipeline.cache import Cache
+    from pipeline.cache import NoCache
     from pipeline.pool import ModelPool
     from pipeline.run import run
     from schemas.jobs import JobRequest
 
-    pool, request = ModelPool(), JobRequest(operation="transcribe", options=options)
+    pool = ModelPool()
 
     def heard(recording: Recording) -> Heard:
-        with tempfile.TemporaryDirectory() as folder:
-            said = run(request, pool=pool, cache=Cache(Path(folder)), audio=recording.mapped())
+        request = JobRequest(operation="transcribe", path=recording.path, options=options)
+        audio = recording.mapped() if recording.path is None else None
+        said = run(request, pool=pool, cache=NoCache(), audio=audio)
         seconds = sum(said.stages[name].seconds for name in ("vad", "asr") if name in said.stages)
         return Heard(" ".join(s.text.strip() for s in said.segments), said.language or "", seconds)
 

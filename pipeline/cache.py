@@ -85,6 +85,20 @@ class Cache:
         return self.root / f"{stage}-{key}.json"
 
 
+class NoCache(Cache):
+    """Knows nothing and keeps nothing: every stage is done, and leaves no trace."""
+
+    def get(self, stage: str, key: str) -> None:
+        """None."""
+
+    def put(self, stage: str, key: str, payload: dict[str, Any]) -> None:
+        """Keeps nothing."""
+
+    def partial(self, stage: str, key: str) -> Partial:
+        """Pieces that nobody keeps."""
+        return _Unkept(self.root)
+
+
 class Partial:
     """Finished pieces, one JSON line each, appended as they come. A torn last line is ignored."""
 
@@ -113,6 +127,17 @@ class Partial:
     def clear(self) -> None:
         """Forgets all pieces."""
         self.path.unlink(missing_ok=True)
+
+
+class _Unkept(Partial):
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(())
+
+    def append(self, piece: dict[str, Any]) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from schemas.batch import FileReport
 from schemas.errors import InputError, InvalidArgument, NotFound, SetupError, TranscriptionError, from_dict
+from schemas.report import Warning_
 
 if TYPE_CHECKING:
     from pipeline._cli_flags import Settings
@@ -91,9 +92,7 @@ def _work(settings: Settings, named: Sequence[str], tasks: Sequence[Task], scree
     from pipeline import _cli_inputs as inputs
 
     _quiet_libraries(settings.log_level)
-    if settings.hf_token:
-        os.environ["HF_TOKEN"] = settings.hf_token
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *_prepared(settings)):
         screen.warning(warning)
     signal.signal(signal.SIGTERM, _stop)
     if settings.watch is None:
@@ -102,6 +101,21 @@ def _work(settings: Settings, named: Sequence[str], tasks: Sequence[Task], scree
     screen.say(f"watching {', '.join(map(str, folders))}; Ctrl-C ends it")
     arriving = (_task(settings, path) for path in inputs.arriving(folders, settings.watch))
     return _all_files(settings, chain(tasks, arriving), screen)
+
+
+def _prepared(settings: Settings) -> Iterator[Warning_]:
+    """What libraries read from the environment when they are first imported."""
+    from pipeline.machine import use_gpu
+
+    if settings.hf_token:
+        os.environ["HF_TOKEN"] = settings.hf_token
+    if settings.options.asr.threads:
+        os.environ["OMP_NUM_THREADS"] = str(settings.options.asr.threads)
+    if settings.device_index and not use_gpu(settings.device_index):
+        yield Warning_(
+            code="flag_ignored",
+            message="--device_index has no effect: it numbers NVIDIA GPUs, and there are none",
+        )
 
 
 def _all_files(settings: Settings, tasks: Iterable[Task], screen: Screen) -> int:
@@ -164,6 +178,7 @@ def _task(settings: Settings, path: str) -> Task:
         formats=settings.formats,
         subtitles=settings.subtitles,
         transcript=settings.transcript,
+        no_cache=settings.no_cache,
     )
 
 

@@ -102,9 +102,10 @@ def load_model(
     ``backend`` is one of the speech-to-text backends, ``mlx`` for this project's own. ``asr_options`` and
     ``vad_options`` take WhisperX's names. Raises :class:`schemas.errors.InvalidArgument` for an option that
     nobody here knows and for ``vad_model`` and ``model`` (objects of WhisperX's own), and what loading raises.
-    ``device_index`` is accepted and not used.
+    ``device_index`` is not used, which is a Python warning where it is not 0.
     """
     import os
+    from warnings import warn
 
     from schemas.errors import InvalidArgument
 
@@ -115,6 +116,8 @@ def load_model(
                 hint="name a backend or a model: `vad_method`, `backend`, `whisper_arch`",
             )
 
+    if device_index != 0:
+        warn("device_index is not used: set CUDA_VISIBLE_DEVICES", stacklevel=2)
     if use_auth_token:
         os.environ["HF_TOKEN"] = str(use_auth_token)
     options: dict[str, Any] = {

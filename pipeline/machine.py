@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline import backends
 from pipeline.plan import Machine
+from schemas.errors import BackendUnavailable
 
 
 @cache
@@ -46,22 +47,41 @@ def _memory_gb() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
+def use_gpu(number: int) -> bool:
+    """Makes one NVIDIA GPU the only one that this process sees; false where there is none.
+
+    To be called before CUDA is used: torch, CTranslate2 and MLX obey ``CUDA_VISIBLE_DEVICES``; where that is set,
+    the number counts within it. Raises :class:`BackendUnavailable` for a number that no GPU has.
+    """
+    if probe().accelerator != "cuda":
+        return False
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    seen = named.split(",") if named else [str(i) for i in range(len(_cuda_gbs()))]
+    if number >= len(seen):
+        raise BackendUnavailable(
+            f"there is no GPU number {number}", hint=f"this machine has {len(seen)}, counted from 0"
+        )
+    os.environ["CUDA_VISIBLE_DEVICES"] = seen[number]
+    return True
+
+
 def _accelerator() -> tuple[str | None, float]:
     """The accelerator and the memory that models can take of it, in GB."""
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "metal", _memory_gb()  # unified memory
     if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists():
-        return "cuda", _cuda_gb()
+        return "cuda", next(iter(_cuda_gbs()), 0.0)
     return None, 0.0
 
 
-def _cuda_gb() -> float:
+def _cuda_gbs() -> list[float]:
+    """Of each GPU."""
     query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
         out = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
-        return float(out.split()[0]) * 1.048576e-3
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return 0.0
+        return [float(line) * 1.048576e-3 for line in out.split()]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return []
 
 
 def _mlx_on(accelerator: str | None) -> bool:

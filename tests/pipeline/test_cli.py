@@ -149,23 +149,6 @@ def test_a_flag_without_effect_is_a_warning(name: str) -> None:
     assert name in settings.warnings[0].message
 
 
-def test_every_flag_of_whisperx_is_known() -> None:
-    """Those of WhisperX 3.8.6, read from its source."""
-    import ast
-    import importlib.util
-
-    source = Path(importlib.util.find_spec("whisperx").origin).with_name("__main__.py").read_text("utf-8")
-    theirs = {
-        node.args[0].value[2:].replace("-", "_")
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "attr", "") == "add_argument"
-        and node.args[0].value.startswith("--")
-    }
-    assert len(theirs) > 40
-    assert theirs <= flags().keys() | {"version", "python_version"}
-
-
 @pytest.mark.parametrize(
     "typed",
     [
@@ -211,6 +194,8 @@ def test_a_model_asked_for_by_name_may_be_downloaded(typed: str, allowed: bool) 
         ("a.wav --mlx_model tiny --backend faster_whisper", "does not go with"),
         ("a.wav --max_line_width 0", "max_line_width"),
         ("a.wav --start soon", "--start"),
+        ("a.wav --device_index -1", "less than 0"),
+        ("a.wav --ray --device_index 1", "does not go with --ray"),
     ],
 )
 def test_wrong_usage_is_status_2_and_says_what_is_wrong(typed: str, says: str, capsys) -> None:
@@ -395,6 +380,38 @@ def test_the_token_reaches_the_hub_s_library_and_nothing_else(
     assert "hf_SECRET" not in capsys.readouterr().err
 
 
+def test_the_gpu_asked_for_is_the_only_one_that_libraries_see(
+    recordings: Path, engine, monkeypatch, capsys
+) -> None:
+    from pipeline import machine
+    from pipeline.plan import Machine
+
+    monkeypatch.setattr(machine, "probe", lambda: Machine("linux", "x86_64", accelerator="cuda"))
+    monkeypatch.setattr(machine, "_cuda_gbs", lambda: [80.0, 80.0])
+    for named, number, seen in (("", "1", "1"), ("5,7", "1", "7"), ("5,7", "0", "5,7")):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        assert cli.main(["one.wav", "-f", "txt", "--device_index", number]) == cli.OK
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert cli.main(["one.wav", "--device_index", "2"]) == cli.SETUP
+    assert "no GPU number 2" in capsys.readouterr().err
+
+
+def test_without_gpus_their_number_is_a_warning(recordings: Path, engine, monkeypatch, capsys) -> None:
+    from pipeline import machine
+    from pipeline.plan import Machine
+
+    monkeypatch.setattr(machine, "probe", lambda: Machine("darwin", "arm64", accelerator="metal"))
+    assert cli.main(["one.wav", "-f", "txt", "--device_index", "1"]) == cli.OK
+    assert "--device_index has no effect" in capsys.readouterr().err
+
+
+def test_threads_reach_the_libraries_before_they_are_imported(recordings: Path, engine, monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "9")
+    cli.main(["one.wav", "-f", "txt", "--threads", "3"])
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
 # --- the command itself
 
 
@@ -472,6 +489,20 @@ def test_a_recording_becomes_files_in_every_format_and_asking_again_takes_them_f
     assert found["media"]["path"] == str(RECORDING)
     assert found["segments"][0]["speaker"] == "SPEAKER_00"
     assert found["word_segments"]
+
+
+def test_without_the_cache_nothing_is_taken_from_it_and_nothing_is_left_in_it(tmp_path: Path) -> None:
+    def transcribed(*more: str) -> str:
+        argv = [str(RECORDING), "-o", str(tmp_path / "out"), "-f", "json", *WITHOUT_MODELS, *more]
+        done = command(*argv, WHISPERX_MLX_CACHE=str(tmp_path / "cache"))
+        assert done.returncode == cli.OK, done.stderr
+        return done.stderr
+
+    transcribed("--no_cache")
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+    transcribed()
+    assert "from the cache" in transcribed()
+    assert "from the cache" not in transcribed("--no_cache")
 
 
 def test_a_language_by_name_is_written_as_its_code_and_an_unknown_one_is_refused_at_once(
