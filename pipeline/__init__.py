@@ -88,25 +88,12 @@ def transcribe_diarized(audio: Any, *, report: Report | None = None, **options: 
 def _run(
     operation: str, audio: Any, transcript: Transcript | None, report: Report | None, options: dict[str, Any]
 ) -> Transcript:
-    from pipeline.cache import Cache
     from pipeline.pool import ModelPool
-    from pipeline.run import run
-    from schemas.jobs import JobRequest
-    from schemas.options import Options
+    from pipeline.run import run_on
 
-    is_path = isinstance(audio, str | PathLike)
-    path = str(Path(audio).expanduser().absolute()) if is_path else None
-    request = JobRequest(operation=operation, path=path, options=Options.from_flat(**options))
     pool = ModelPool()
     try:
-        return run(
-            request,
-            pool=pool,
-            cache=Cache(),
-            report=report,
-            audio=None if is_path else audio,
-            transcript=transcript,
-        )
+        return run_on(audio, operation, options, pool=pool, report=report, transcript=transcript)
     finally:
         pool.unload()
 

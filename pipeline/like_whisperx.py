@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schemas.diarization import Diarization, SpeakerTurn
-from schemas.jobs import JobRequest
+from schemas.jobs import Operation
 from schemas.options import Options
 from schemas.transcript import Transcript
 from schemas.whisperx import from_whisperx, to_whisperx
@@ -346,28 +346,19 @@ def _load_first(room: str, pool: ModelPool, options: Options) -> None:
 
 
 def _run(
-    operation: str,
+    operation: Operation,
     audio: str | PathLike[str] | np.ndarray,
     options: dict[str, Any],
     pool: ModelPool,
     tell: Percent,
     transcript: Transcript | None = None,
 ) -> Transcript:
-    from pathlib import Path
+    from pipeline.run import run_on
 
-    from pipeline.cache import Cache
-    from pipeline.run import run
+    def report(_stage: str, fraction: float, _text: str | None) -> None:
+        tell(fraction)
 
-    is_path = isinstance(audio, str | PathLike)
-    path = str(Path(audio).expanduser().absolute()) if is_path else None
-    return run(
-        JobRequest(operation=operation, path=path, options=Options.from_flat(**options)),
-        pool=pool,
-        cache=Cache(),
-        report=lambda _stage, fraction, _text: tell(fraction),
-        audio=None if is_path else audio,
-        transcript=transcript,
-    )
+    return run_on(audio, operation, options, pool=pool, report=report, transcript=transcript)
 
 
 def _percent(callback: Percent | None, print_progress: bool, share: float) -> Percent:

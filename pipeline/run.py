@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +19,7 @@ from pipeline.progress import Report, Steps, stages_of
 from pipeline.source import Source
 from schemas.diarization import Diarization
 from schemas.errors import InvalidTranscript, JobError, TranscriptionError
-from schemas.jobs import JobRequest
+from schemas.jobs import JobRequest, Operation
 from schemas.options import Options
 from schemas.report import StageReport, Warning_
 from schemas.transcript import Media, Transcript
@@ -65,6 +69,28 @@ def run(
         result = _do(request, job, given)
     steps.report("assign", 1.0, None)
     return result
+
+
+def run_on(
+    audio: str | PathLike[str] | np.ndarray,
+    operation: Operation,
+    options: Mapping[str, Any],
+    *,
+    pool: ModelPool,
+    report: Report | None = None,
+    transcript: Transcript | None = None,
+) -> Transcript:
+    """:func:`run` for a path or samples (samples,) and flat options, with the cache of the user: for programs."""
+    is_path = isinstance(audio, str | PathLike)
+    path = str(Path(audio).expanduser().absolute()) if is_path else None
+    return run(
+        JobRequest(operation=operation, path=path, options=Options.from_flat(**options)),
+        pool=pool,
+        cache=Cache(),
+        report=report,
+        audio=None if is_path else audio,
+        transcript=transcript,
+    )
 
 
 def _do(request: JobRequest, job: stages.Job, given: Transcript | None) -> Transcript:
