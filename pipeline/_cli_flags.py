@@ -79,7 +79,7 @@ def parse(argv: list[str], *, needs_audio: bool = True, align: bool = False) -> 
 
     Exits with status 2 for wrong usage. Raises :class:`schemas.errors.InvalidArgument` for values out of range.
     """
-    parser = build_parser(needs_audio)
+    parser = build_parser(needs_audio, align=align)
     settings = _settings(parser, vars(parser.parse_intermixed_args([underscored(word) for word in argv])))
     return _aligning(parser, settings) if align else settings
 
@@ -92,11 +92,12 @@ def _aligning(parser: argparse.ArgumentParser, settings: Settings) -> Settings:
     return replace(settings, audio=(audio,), transcript=path, operation="align")
 
 
-def build_parser(needs_audio: bool = True) -> argparse.ArgumentParser:
+def build_parser(needs_audio: bool = True, *, align: bool = False) -> argparse.ArgumentParser:
     """The parser. A flag that is not given leaves no trace: defaults stand in :mod:`schemas.options` alone."""
+    files = "AUDIO TRANSCRIPT" if align else "AUDIO [AUDIO ...]"
     parser = _Parser(
-        prog="whisperx-mlx" if needs_audio else "whisperx-mlx doctor",
-        usage="%(prog)s AUDIO [AUDIO ...] [flags]" if needs_audio else "%(prog)s [flags]",
+        prog="whisperx-mlx" + (" align" if align else "" if needs_audio else " doctor"),
+        usage=f"%(prog)s {files} [flags]" if needs_audio else "%(prog)s [flags]",
         description="Local transcription: who said what, when, word by word. Also: `whisperx-mlx align`, `bench`, "
         "`doctor` and `models`, each with --help.",
         argument_default=argparse.SUPPRESS,
@@ -106,7 +107,9 @@ def build_parser(needs_audio: bool = True) -> argparse.ArgumentParser:
             "audio",
             nargs="+",
             metavar="AUDIO",
-            help="audio or video files; a folder for the recordings in it; - for standard input",
+            help="a recording, and a transcript of it in any format that is read"
+            if align
+            else "audio or video files; a folder for the recordings in it; - for standard input",
         )
     for add in (
         _add_models,

@@ -74,7 +74,7 @@ def run(asked: argparse.Namespace, say: Say) -> str:
         tables.append(bench_transcribe.table(rows, text))
         panels += _panels(rows, text)
     if asked.diarize or turns is not None:
-        table, more = bench_diarize.run(asked.file, Options(), say, turns)
+        table, more = bench_diarize.run(asked.file, audio_s, Options(), say, turns)
         tables.append(table)
         panels += more
     if plot is not None and panels:

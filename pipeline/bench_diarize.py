@@ -8,20 +8,20 @@ the truth where that is known.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipeline._bench_process import answer, measured, peak_mb
 from schemas.diarization import SpeakerTurn
-from schemas.errors import TranscriptionError
 from schemas.options import DiarizeOptions, Options
 
 if TYPE_CHECKING:
     from pipeline._bench_plot import Panel
     from pipeline.plan import Machine
-    from pipeline.recording import Recording
 
 WARM_UP_S = 12.0
 
@@ -47,6 +47,7 @@ class Row:
     way: Way
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    peak_mb: float = 0.0
     turns: tuple[SpeakerTurn, ...] = ()
     failed: str | None = None
 
@@ -62,32 +63,44 @@ def ways(machine: Machine) -> tuple[Way, ...]:
     return tuple(way for way in every if machine.has("diarize", way.backend))
 
 
-def compare(recording: Recording, machine: Machine, options: Options) -> Iterator[Row]:
-    """Row after row. Loading and a warm-up are not in the times."""
+def compare(path: str, machine: Machine, options: Options) -> Iterator[Row]:
+    """Row after row, each from a process of its own. Loading, decoding and a warm-up are not in the times."""
     for way in ways(machine):
-        try:
-            yield _measured(way, recording, options)
-        except TranscriptionError as error:
-            yield Row(way, failed=error.message)
+        job = (str(Path(path).absolute()), asdict(way), options.model_dump(mode="json"))
+        found = measured("pipeline.bench_diarize", *job)
+        turns = tuple(SpeakerTurn(**turn) for turn in found.pop("turns", ()))
+        device = found.pop("device", way.device)
+        yield Row(replace(way, device=device), turns=turns, **found)
 
 
-def _measured(way: Way, recording: Recording, options: Options) -> Row:
+def _work(path: str, asked: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """A row's fields. Raises what opening and loading raise."""
     from pipeline import backends
+    from pipeline.audio import open_recording
     from pipeline.plan import Choice
     from pipeline.recording import Recording
 
-    choice = Choice(way.backend, way.device, options.diarize.diarize_model)
-    diarizer = backends.load("diarize", choice, options)
-    if way.backend == "pyannote":
-        diarizer.as_released()
-    asked = DiarizeOptions(diarize_mode=way.mode or "auto")
-    first = Recording.from_array(recording.seconds(0.0, WARM_UP_S))
-    diarizer.diarize(first, asked, lambda _: None)
-    wall, cpu = time.perf_counter(), time.process_time()
-    found = diarizer.diarize(recording, asked, lambda _: None)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    device = "cpu, as its own check failed" if diarizer.device != way.device else way.device
-    return Row(Way(way.backend, device, way.mode), wall, cpu, found.turns)
+    way, wanted = Way(**asked), Options.model_validate(options)
+    with tempfile.TemporaryDirectory() as folder:
+        recording = open_recording(path, wanted.audio, workdir=Path(folder))
+        diarizer = backends.load(
+            "diarize", Choice(way.backend, way.device, wanted.diarize.diarize_model), wanted
+        )
+        if way.backend == "pyannote":
+            diarizer.as_released()
+        how = DiarizeOptions(diarize_mode=way.mode or "auto")
+        first = Recording.from_array(recording.seconds(0.0, WARM_UP_S))
+        diarizer.diarize(first, how, lambda _: None)
+        wall, cpu = time.perf_counter(), time.process_time()
+        found = diarizer.diarize(recording, how, lambda _: None)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {
+        "wall_s": wall,
+        "cpu_s": cpu,
+        "peak_mb": peak_mb(),
+        "turns": [turn.model_dump(include={"start", "end", "speaker"}) for turn in found.turns],
+        "device": "cpu, as its own check failed" if diarizer.device != way.device else way.device,
+    }
 
 
 def der(reference: tuple[SpeakerTurn, ...], found: tuple[SpeakerTurn, ...]) -> float:
@@ -108,7 +121,15 @@ def der(reference: tuple[SpeakerTurn, ...], found: tuple[SpeakerTurn, ...]) -> f
 def table(rows: list[Row], duration_s: float, truth: tuple[SpeakerTurn, ...] | None = None) -> str:
     """Markdown. The last row that ran is what the others are compared with."""
     ran = [row for row in rows if row.failed is None]
-    head = ["diarizer", "wall s", "times real time", "CPU s", "speakers", "DER to the last"]
+    head = [
+        "diarizer",
+        "wall s",
+        "times real time",
+        "CPU s",
+        "peak memory, MB",
+        "speakers",
+        "DER to the last",
+    ]
     head += ["DER"] * (truth is not None)
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in rows:
@@ -116,6 +137,7 @@ def table(rows: list[Row], duration_s: float, truth: tuple[SpeakerTurn, ...] | N
             cells = [row.way.name, row.failed, *[""] * (len(head) - 2)]
         else:
             cells = [row.way.name, f"{row.wall_s:.2f}", f"{rtfx(row, duration_s):.1f}", f"{row.cpu_s:.2f}"]
+            cells.append(f"{row.peak_mb:.0f}")
             cells.append(str(len({turn.speaker for turn in row.turns})))
             cells.append(f"{der(ran[-1].turns, row.turns):.1%}" if ran[-1].turns else "–")
             cells += [f"{der(truth, row.turns):.1%}"] if truth is not None else []
@@ -144,21 +166,21 @@ def panels(rows: list[Row], duration_s: float, truth: tuple[SpeakerTurn, ...] | 
 
 
 def run(
-    path: str, options: Options, say: Callable[[str], None], truth: tuple[SpeakerTurn, ...] | None = None
+    path: str,
+    duration_s: float,
+    options: Options,
+    say: Callable[[str], None],
+    truth: tuple[SpeakerTurn, ...] | None = None,
 ) -> tuple[str, list[Panel]]:
-    """The table for a recording, and the panels of its plot; ``say`` is told of each row as it comes.
-
-    Raises what :func:`pipeline.audio.open_recording` raises.
-    """
-    import tempfile
-
-    from pipeline.audio import open_recording
+    """The table for a recording, and the panels of its plot; ``say`` is told of each row as it comes."""
     from pipeline.machine import probe
 
-    with tempfile.TemporaryDirectory() as folder:
-        recording = open_recording(path, options.audio, workdir=Path(folder))
-        rows = []
-        for row in compare(recording, probe(), options):
-            rows.append(row)
-            say(f"{row.way.name}: {row.failed or f'{row.wall_s:.2f} s'}")
-    return table(rows, recording.duration_s, truth), panels(rows, recording.duration_s, truth)
+    rows = []
+    for row in compare(path, probe(), options):
+        rows.append(row)
+        say(f"{row.way.name}: {row.failed or f'{row.wall_s:.2f} s'}")
+    return table(rows, duration_s, truth), panels(rows, duration_s, truth)
+
+
+if __name__ == "__main__":
+    answer(_work)

@@ -8,21 +8,16 @@ activity detection or one window after the other, and mlx-whisper (MIT), which d
 
 from __future__ import annotations
 
-import json
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import TranscriptionError
+from pipeline._bench_process import answer, measured, peak_mb
 from schemas.options import Options
 
 if TYPE_CHECKING:
@@ -71,11 +66,15 @@ class Row:
 def _this_engine(choice: Choice, options: Options) -> Run:
     """The product's own path from samples to text; the stages say what they took."""
     from pipeline.cache import NoCache
+    from pipeline.machine import probe
+    from pipeline.plan import plan
     from pipeline.pool import ModelPool
     from pipeline.run import run
     from schemas.jobs import JobRequest
 
     pool = ModelPool()
+    for room, wanted in (("vad", plan(probe(), options).vad[0]), ("asr", choice)):
+        pool.get(room, wanted, options)
 
     def heard(recording: Recording) -> Heard:
         request = JobRequest(operation="transcribe", path=recording.path, options=options)
@@ -156,24 +155,11 @@ USUAL = ("mlx", "faster-whisper")
 def compare(path: str, systems: tuple[str, ...], options: Options, runs: int) -> Iterator[Row]:
     """Row after row, each measured in a new process; its median run counts."""
     for system in systems:
-        job = json.dumps([system, str(Path(path).absolute()), options.model_dump(mode="json"), runs])
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "pipeline.bench_transcribe", job], capture_output=True, text=True
-        )
-        if done.returncode:
-            yield Row(system, failed=_last_error(done.returncode, done.stderr))
-        else:
-            yield Row(system, **json.loads(done.stdout.splitlines()[-1]))
+        job = (system, str(Path(path).absolute()), options.model_dump(mode="json"), runs)
+        yield Row(system, **measured("pipeline.bench_transcribe", *job))
 
 
-def _last_error(status: int, stderr: str) -> str:
-    """Why a process ended, short enough for a table."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-    return f"its process ended with status {status}: {([*lines, *named] or ['no message'])[-1][:120]}"
-
-
-def _measured(system: str, path: str, options: Options, runs: int) -> dict[str, Any]:
+def _work(system: str, path: str, asked: dict[str, Any], runs: int) -> dict[str, Any]:
     """A row's fields but its name. Raises what opening, planning and loading raise."""
     from pipeline.audio import open_recording
     from pipeline.machine import probe
@@ -181,11 +167,12 @@ def _measured(system: str, path: str, options: Options, runs: int) -> dict[str, 
     from pipeline.recording import Recording
 
     backend, load = SYSTEMS[system]
-    asked = options.model_copy(update={"asr": options.asr.model_copy(update={"backend": backend})})
-    choice = plan(probe(), asked).asr[0]
+    options = Options.model_validate(asked)
+    options = options.model_copy(update={"asr": options.asr.model_copy(update={"backend": backend})})
+    choice = plan(probe(), options).asr[0]
     with tempfile.TemporaryDirectory() as folder:
         recording = open_recording(path, options.audio, workdir=Path(folder))
-        run = load(choice, asked)
+        run = load(choice, options)
         run(Recording.from_array(recording.seconds(0.0, WARM_UP_S)))
         every = [run(recording) for _ in range(runs)]
     middle = statistics.median_low(heard.seconds for heard in every)
@@ -197,20 +184,10 @@ def _measured(system: str, path: str, options: Options, runs: int) -> dict[str, 
         "audio_s": recording.duration_s,
         "peak_mb": peak_mb(),
         "gpu_mb": _gpu_mb(choice.device) if "mlx" in backend else None,
-        "model": _weights(choice, asked).name,
+        "model": _weights(choice, options).name,
         "device": choice.device,
         "precision": choice.compute_type,
     }
-
-
-def peak_mb() -> float:
-    """The most that this process had in memory. Linux's ``ru_maxrss`` would count the parent's before ``exec``."""
-    if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text("utf-8")
-        return int(re.search(r"VmHWM:\s*(\d+)", status)[1]) * 1024 / 1e6
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def _gpu_mb(device: str) -> float | None:
@@ -260,16 +237,5 @@ def versions() -> str:
     return ", ".join(f"{name} {version(name)}" for name in ("whisperx-mlx-mcp", "mlx", "faster-whisper"))
 
 
-def main() -> None:
-    """Measures one system and prints its row as JSON; libraries' own words go to stderr."""
-    system, path, options, runs = json.loads(sys.argv[1])
-    with redirect_stdout(sys.stderr):
-        try:
-            found = _measured(system, path, Options.model_validate(options), runs)
-        except TranscriptionError as error:
-            found = {"failed": " ".join(filter(None, (error.message, error.hint and f"({error.hint})")))}
-    print(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main()
+    answer(_work)

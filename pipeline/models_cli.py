@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="whisperx-mlx models", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="list | pull | path")
     where = argparse.ArgumentParser(add_help=False)
-    where.add_argument("--kind", choices=KINDS, help="which kind of model is meant")
+    where.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"which is meant: {', '.join(KINDS)}")
     where.add_argument("--model_dir", help="another folder for models")
     which = argparse.ArgumentParser(add_help=False)
     which.add_argument("--format", help="ctranslate2 or mlx, for Whisper (default: what this machine uses)")

@@ -157,9 +157,19 @@ def cut(target: Path, start: float, end: float) -> str:
     return str(target)
 
 
+@pytest.mark.parametrize("why", ["raise RuntimeError('no such thing')", "import os; os.abort()"])
+def test_a_process_that_dies_says_how(why, tmp_path, monkeypatch):
+    from pipeline._bench_process import measured
+
+    (tmp_path / "dying.py").write_text(why)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    failed = measured("dying")["failed"]
+    assert "no such thing" in failed or "-6" in failed
+
+
 def test_peak_memory_is_this_process_s_own():
     """Not that of a parent that had more."""
-    code = "from pipeline.bench_transcribe import peak_mb; print(peak_mb())"
+    code = "from pipeline._bench_process import peak_mb; print(peak_mb())"
     held = bytearray(b"x") * 400_000_000
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert len(held) / 1e6 > json.loads(done.stdout) > 5

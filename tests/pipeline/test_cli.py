@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -281,6 +283,7 @@ def test_a_summary_per_file_goes_to_stderr_without_what_was_said(recordings: Pat
         "one.txt",
     ):
         assert words in err
+    assert re.search(r"00:00:10 in \d+\.\d s · \d+\.\dx · en", err)
 
 
 def test_quiet_means_warnings_and_errors_alone(recordings: Path, engine, capsys) -> None:
@@ -347,6 +350,21 @@ def test_interrupting_leaves_no_result_and_status_130(recordings: Path, engine, 
     assert cli.main(["one.wav", "two.wav"]) == cli.INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
     assert {path.suffix for path in recordings.iterdir() if path.is_file()} == {".wav"}
+
+
+def test_an_interrupted_batch_goes_on_behind_what_is_done(recordings: Path, engine, capsys) -> None:
+    engine["two.wav"] = KeyboardInterrupt()
+    argv = ["one.wav", "two.wav", "-f", "txt", "--json", "--skip_existing"]
+    assert cli.main(argv) == cli.INTERRUPTED
+    del engine["two.wav"]
+    engine["one.wav"] = AssertionError("done before")
+    capsys.readouterr()
+    assert cli.main(argv) == cli.OK
+    reports = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(report["file"], report["status"]) for report in reports] == [
+        ("one.wav", "skipped"),
+        ("two.wav", "done"),
+    ]
 
 
 def test_recordings_whose_results_would_replace_each_other_are_refused(
@@ -427,10 +445,15 @@ def command(*argv: str, cwd: Path | None = None, **env: str) -> subprocess.Compl
     )
 
 
-def test_help_fits_80_columns() -> None:
-    out = command("--help", COLUMNS="80")
-    assert out.returncode == cli.OK
-    assert max(len(line) for line in out.stdout.splitlines()) <= 80
+@pytest.mark.parametrize("before", ["", "align", "bench", "doctor", "models", "models pull"])
+def test_help_fits_80_columns(before: str, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as left:
+        cli.main([*before.split(), "--help"])
+    assert left.value.code == cli.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"usage: whisperx-mlx {before}".rstrip())
+    assert max(map(len, lines)) <= 80
 
 
 def test_version() -> None:
@@ -489,6 +512,28 @@ def test_a_recording_becomes_files_in_every_format_and_asking_again_takes_them_f
     assert found["media"]["path"] == str(RECORDING)
     assert found["segments"][0]["speaker"] == "SPEAKER_00"
     assert found["word_segments"]
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(tmp_path: Path) -> None:
+    terminal, its_end = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", str(RECORDING), "-o", str(tmp_path / "out"), *WITHOUT_MODELS],
+        stderr=its_end,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "WHISPERX_MLX_CACHE": str(tmp_path / "cache"), "TERM": "xterm", "COLUMNS": "200"},
+    )
+    os.close(its_end)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that the other end is closed
+        while some := os.read(terminal, 65536):
+            shown += some
+    os.close(terminal)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == cli.OK
+    assert out == b""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"syn_en_meeting_a.opus ━+ +\d+%", plain)
 
 
 def test_without_the_cache_nothing_is_taken_from_it_and_nothing_is_left_in_it(tmp_path: Path) -> None:
