@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline import readers, stages
 from pipeline.cache import Cache
+from pipeline.encoder_output import EncoderOutput
 from pipeline.machine import probe
 from pipeline.plan import plan
 from pipeline.pool import ModelPool
@@ -54,10 +55,13 @@ def run(
     steps.report("audio", 0.0, None)
     started = time.perf_counter()
     samples = audio if audio is not None else request.path
-    with Source(
-        samples, options.audio, cache, lambda f: steps.report("audio", f, None), request.identity
-    ) as source:
-        job = stages.Job(source, options, plan(probe(), options), pool, cache, steps.report)
+    with (
+        Source(
+            samples, options.audio, cache, lambda f: steps.report("audio", f, None), request.identity
+        ) as source,
+        EncoderOutput(cache.root) as encoder_output,
+    ):
+        job = stages.Job(source, options, plan(probe(), options), pool, cache, steps.report, encoder_output)
         job.warnings += source.warnings
         seconds = time.perf_counter() - started
         job.stages["audio"] = StageReport(

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipeline import backends, quality
+from pipeline.asr import Keep
 from pipeline.cache import Cache, Partial
+from pipeline.encoder_output import EncoderOutput
 from pipeline.plan import Choice, Plan
 from pipeline.pool import ModelPool
 from pipeline.source import Source
@@ -34,6 +36,7 @@ class Job:
     pool: ModelPool
     cache: Cache
     report: Callable[[str, float, str | None], None]
+    encoder_output: EncoderOutput | None = None
     stages: dict[str, StageReport] = field(default_factory=dict)
     warnings: list[Warning_] = field(default_factory=list)
 
@@ -105,6 +108,7 @@ def align(job: Job, segments: Sequence[Segment], language: str) -> tuple[Segment
             language,
             options=job.options.align,
             progress=job.progress("align"),
+            heard=job.encoder_output,
         )
         return {"segments": [s.compact() for s in aligned], "warnings": [w.compact() for w in warnings]}
 
@@ -112,12 +116,12 @@ def align(job: Job, segments: Sequence[Segment], language: str) -> tuple[Segment
         return ()
     said = [(s.start, s.end, s.text) for s in segments]
     languages = {segment.language or language for segment in segments}
-    candidates = [
-        _for_language(choice, language)
-        for choice in job.plan.align
-        if choice.required or _knows(choice, languages)
-    ]
+    candidates = [_for_language(choice, language) for choice in _aligners(job, languages)]
     return _segments(_stage(job, "align", candidates, work, said=said, language=language))
+
+
+def _aligners(job: Job, languages: Set[str]) -> list[Choice]:
+    return [choice for choice in job.plan.align if choice.required or _knows(choice, languages)]
 
 
 def _knows(choice: Choice, languages: Set[str]) -> bool:
@@ -196,7 +200,8 @@ def _decode(job: Job, asr: Any, chunks: Sequence[Chunk], partial: Partial) -> di
     head, done = pieces[0], {piece["index"]: piece for piece in pieces[1:]}
     todo = [(index, chunk) for index, chunk in enumerate(chunks) if index not in done]
     job.report("asr", len(done) / len(chunks), _tail(done))
-    for text in asr.transcribe(job.source.recording(), todo, head["language"]):
+    keeping = _keeping(job, asr, head["language"])
+    for text in asr.transcribe(job.source.recording(), todo, head["language"], **keeping):
         piece = {
             "index": text.index,
             "segments": [segment.compact() for segment in text.segments],
@@ -215,6 +220,22 @@ def _decode(job: Job, asr: Any, chunks: Sequence[Chunk], partial: Partial) -> di
         "warnings": [warning for piece in in_order for warning in piece["warnings"]],
         "clear": True,
     }
+
+
+def _keeping(job: Job, asr: Any, language: str) -> dict[str, Keep]:
+    """What has the encoder's output kept, where the first aligner for the language reads the same encoder."""
+    spoken = "en" if job.options.asr.task == "translate" else language
+    choice = next(iter(_aligners(job, {spoken})), None)
+    if job.encoder_output is None or choice is None or job.options.align.no_align:
+        return {}
+    encoder = getattr(backends.module("align", choice.backend), "encoder", None)
+    try:
+        if encoder is None or encoder(choice, job.options) != asr.model:
+            return {}
+    except TranscriptionError:  # the aligner's own stage tells of it
+        return {}
+    job.encoder_output.begin(asr.model)
+    return {"keep": job.encoder_output.keep}
 
 
 def _language(job: Job, asr: Any, chunks: Sequence[Chunk]) -> dict:

@@ -15,19 +15,36 @@ import numpy as np
 from schemas.errors import FailedToAlign
 from schemas.transcript import Char, Timing
 
-__all__ = ["WINDOW_S", "Aligner", "Cut", "WordTime", "align_segments"]
+__all__ = ["WINDOW_S", "Aligner", "Cut", "Heard", "WordTime", "align_segments"]
 
 WINDOW_S = 30.0
 """No cut is longer, in seconds: Whisper's window, and what keeps a CTC trellis small."""
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What the encoder made of the window in which the speech recognition read a cut, every 20 ms.
+
+    ``features`` float16 (frames, state); the cut begins at frame ``first``. ``window`` is the second at which the
+    window begins, and its name.
+    """
+
+    window: float
+    features: np.ndarray
+    first: int
+
+
+@dataclass(frozen=True)
 class Cut:
-    """The audio of a segment, ``waveform`` float32 (samples,) at 16 kHz, and the words said in it."""
+    """The audio of a segment, ``waveform`` float32 (samples,) at 16 kHz, and the words said in it.
+
+    ``heard`` where the aligner's own encoder has heard it already.
+    """
 
     waveform: np.ndarray
     words: tuple[str, ...]
     language: str
+    heard: Heard | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,9 @@ class WordTime:
 class Aligner(Protocol):
     """``cache_key`` names weights and whatever else changes the answer.
 
-    ``margin_s``: how much audio before and after a segment the backend wants to see, in seconds.
+    ``margin_s``: how much audio before and after a segment the backend wants to see, in seconds. One that reads
+    a Whisper's encoder names it as ``encoder``, and its module has a function ``encoder(choice, options)`` that
+    says the name before anything is loaded.
     """
 
     cache_key: str

@@ -34,6 +34,10 @@ class Attention(Protocol):
         """The encoder's output for a window of 480,000 samples."""
         ...
 
+    def encoded(self, features: np.ndarray) -> Any:
+        """What :meth:`encode` gives, out of the encoder's output (frames, state) that is there already."""
+        ...
+
     def tokens(self, text: str) -> list[int]:
         """Whisper's tokens of a text, never special ones."""
         ...
@@ -75,6 +79,11 @@ class _CTranslate2:
         features = self._whisper.feature_extractor(waveform)[None, :, : WINDOW_SAMPLES // 160]
         storage = StorageView.from_array(np.ascontiguousarray(features, dtype=np.float32))
         return np.array(self._model.encode(storage, to_cpu=True))  # (1, frames, features)
+
+    def encoded(self, features: np.ndarray) -> np.ndarray:
+        if len(features) == self._model.n_mels:  # CTranslate2 would take it for a spectrogram
+            features = features[:-1]
+        return np.ascontiguousarray(features, np.float32)[None]
 
     def tokens(self, text: str) -> list[int]:
         return self._whisper.hf_tokenizer.encode(_plain(text), add_special_tokens=False).ids
@@ -128,6 +137,9 @@ class _Mlx:
         encoded = self._model.encoder(mel[None].astype(self._dtype))  # (1, frames, features)
         mlx_runtime.import_mlx().eval(encoded)
         return encoded
+
+    def encoded(self, features: np.ndarray) -> Any:
+        return mlx_runtime.import_mlx().array(features).astype(self._dtype)[None]
 
     def tokens(self, text: str) -> list[int]:
         return self._tokenizer("en").encode(_plain(text))

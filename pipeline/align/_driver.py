@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from pipeline.align import WINDOW_S, Aligner, Cut, WordTime
+from pipeline.align import WINDOW_S, Aligner, Cut, Heard, WordTime
 from pipeline.align._long import place_long
 from pipeline.align._silence import trimmed
 from pipeline.align._times import checked, later, settled
 from pipeline.align._words import words_of, written_together
 from pipeline.align.even import spread
+from pipeline.encoder_output import FRAME_S, EncodedWindow, EncoderOutput
 from pipeline.recording import Recording
 from schemas.errors import FailedToAlign
 from schemas.options import AlignOptions
@@ -24,6 +25,7 @@ from schemas.report import Warning_
 from schemas.transcript import Char, Segment, Word
 
 BATCH_S = 240.0  # audio in memory at once: 15 MB
+_WINDOWS_AT_ONCE = 8  # of the encoder's output: 12 MB of Whisper base's
 _SHORTEST_CUT_S = 0.03
 _BEYOND_S = 1.0  # how far a segment may reach beyond the recording before that is worth a word
 _PLACES = 3  # decimals of a second, as WhisperX writes them
@@ -31,7 +33,10 @@ _PLACES = 3  # decimals of a second, as WhisperX writes them
 
 @dataclass(frozen=True)
 class _Task:
-    """Segment number ``index``: its words, its own bounds and those of its cut, in seconds of the recording."""
+    """Segment number ``index``: its words, its own bounds and those of its cut, in seconds of the recording.
+
+    With a ``window`` that has heard it, the cut begins at a frame of that.
+    """
 
     index: int
     words: tuple[Word, ...]
@@ -40,6 +45,18 @@ class _Task:
     end: float
     low: float
     high: float
+    window: EncodedWindow | None = None
+
+    @property
+    def first_frame(self) -> int:
+        """The window's frame at which the cut begins, just before ``low`` where it has one there."""
+        assert self.window is not None
+        return max(0, int((self.low - self.window.start) / FRAME_S + 1e-6))
+
+    @property
+    def cut_start(self) -> float:
+        """Second at which the cut begins."""
+        return self.low if self.window is None else self.window.start + self.first_frame * FRAME_S
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -58,17 +75,21 @@ def align_segments(
     *,
     options: AlignOptions,
     progress: Callable[[float], None],
+    heard: EncoderOutput | None = None,
 ) -> tuple[tuple[Segment, ...], tuple[Warning_, ...]]:
     """The segments with a start, an end, a score and the origin of the time at each word.
 
     Words are those that the segment has, where they spell its text, else its text's; none is lost, none
     overlaps the next, and each lies inside the recording. A segment then reaches from its first word to its
     last. ``language`` holds where a segment names none. ``progress`` takes a fraction and may raise to cancel.
+    What ``heard`` has of the segments is not encoded again by an aligner that reads the same encoder.
 
     Raises what the backend raises, :class:`schemas.errors.BackendUnavailable` for a language it does not know.
     """
     tasks = _tasks(segments, recording, language, aligner.margin_s)
-    run = _Run(aligner, recording, options, progress, sum(task.length_s for task in tasks))
+    if heard is not None and heard.model is not None and heard.model == getattr(aligner, "encoder", None):
+        tasks = [_in_window(task, heard) for task in tasks]
+    run = _Run(aligner, recording, options, progress, sum(task.length_s for task in tasks), heard)
     aligned = list(segments)
     for task, times in run.placed(tasks):
         aligned[task.index] = run.finished(segments[task.index], task, times)
@@ -86,6 +107,7 @@ class _Run:
     options: AlignOptions
     progress: Callable[[float], None]
     total_s: float
+    heard: EncoderOutput | None = None
     done_s: float = 0.0
     words: int = 0
     estimated: int = 0
@@ -156,13 +178,22 @@ class _Run:
         return tuple(Warning_(code=code, message=text, count=n) for code, text, n in found if n)
 
     def _place(self, batch: Sequence[_Task]) -> list[list[WordTime | None]]:
-        cuts = [Cut(self.recording.seconds(task.low, task.high), task.texts, task.language) for task in batch]
+        windows = {task.window: self.heard.read(task.window) for task in batch if task.window and self.heard}
+        cuts = [
+            Cut(
+                self.recording.seconds(task.cut_start, task.high),
+                task.texts,
+                task.language,
+                task.window and Heard(task.window.start, windows[task.window], task.first_frame),
+            )
+            for task in batch
+        ]
         results = self.aligner.align(cuts)
         placed = []
         for task, cut, found in zip(batch, cuts, results, strict=True):
             if not isinstance(found, FailedToAlign):
                 found = trimmed(cut.words, checked(cut, found), cut.waveform)
-                found = [later(time, task.low) for time in found]
+                found = [later(time, task.cut_start) for time in found]
             placed.append(self._or_even(task, found))
         return placed
 
@@ -197,6 +228,15 @@ def _tasks(segments: Sequence[Segment], recording: Recording, language: str, mar
     return tasks
 
 
+def _in_window(task: _Task, heard: EncoderOutput) -> _Task:
+    """The task with the window that has heard all of its segment, if one has."""
+    window = heard.window_over(task.start, task.end) if task.length_s <= WINDOW_S else None
+    if window is None:
+        return task
+    low, high = max(task.low, window.start), min(task.high, window.end + FRAME_S)
+    return replace(task, low=low, high=high, window=window)
+
+
 def _free_space(segments: Sequence[Segment], duration: float) -> tuple[list[float], list[float]]:
     """Seconds between each segment and whatever ends before it, and begins after it; 0 where they overlap."""
     order = sorted(range(len(segments)), key=lambda i: segments[i].start)
@@ -212,9 +252,20 @@ def _free_space(segments: Sequence[Segment], duration: float) -> tuple[list[floa
 
 
 def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
-    """Tasks of like length together, longest first, at most ``BATCH_S`` of audio (padded to the longest)."""
+    """Tasks of like length together, longest first, at most ``BATCH_S`` of audio (padded to the longest).
+
+    Those that a window has heard come first, window by window.
+    """
+    windows: dict[EncodedWindow, list[_Task]] = {}
+    for task in tasks:
+        if task.window is not None:
+            windows.setdefault(task.window, []).append(task)
+    heard = [windows[window] for window in sorted(windows, key=lambda window: window.start)]
+    for first in range(0, len(heard), _WINDOWS_AT_ONCE):
+        yield [task for of_window in heard[first : first + _WINDOWS_AT_ONCE] for task in of_window]
     batch: list[_Task] = []
-    for task in sorted(tasks, key=lambda task: task.length_s, reverse=True):
+    unheard = (task for task in tasks if task.window is None)
+    for task in sorted(unheard, key=lambda task: task.length_s, reverse=True):
         if batch and (len(batch) + 1) * batch[0].length_s > BATCH_S:
             yield batch
             batch = []

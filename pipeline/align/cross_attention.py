@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REQUIRES = ("ctranslate2", "faster_whisper", "mlx_whisper")
 DEVICES = ("cpu", "cuda", "metal")
-VERSION = 1
+VERSION = 2
 MODEL_KIND = "whisper"
 MODEL_FORMATS = ("ctranslate2", "mlx")
 
@@ -51,6 +51,11 @@ def weights(choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
     return (files,)
 
 
+def encoder(choice: Choice, options: Options) -> str:
+    """The Whisper whose encoder is read. Raises what :func:`weights` raises."""
+    return weights(choice, options)[0].name
+
+
 def load(choice: Choice, options: Options) -> CrossAttention:
     """The model on the device; MLX weights go to MLX's default device. Raises what :func:`weights` raises."""
     (files,) = weights(choice, options)
@@ -67,6 +72,7 @@ class CrossAttention:
         self._attention, self._lag_s = attention, lag
         self.model, self.revision, self.device = files.name, files.revision, attention.device
         self.cache_key = f"cross_attention:{VERSION}:{files.name}@{files.revision}"
+        self.encoder = files.name
 
     def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | FailedToAlign]:
         """Window by window. Scores are the probabilities that Whisper gives the words."""
@@ -74,14 +80,21 @@ class CrossAttention:
             self._attention.check_language(cut.language)
         spelled = [self._spelled(cut.words) for cut in cuts]
         results: dict[int, list[WordTime | None] | FailedToAlign] = {}
-        for page in _pages(cuts, [sum(map(len, tokens)) for tokens in spelled]):
-            results |= self._read(cuts, spelled, page)
+        lengths = [sum(map(len, tokens)) for tokens in spelled]
+        unheard = [index for index, cut in enumerate(cuts) if cut.heard is None]
+        for page in _pages(cuts, unheard, lengths):
+            waveform = _window([(first, cuts[index].waveform) for index, first in page.items()])
+            results |= self._read(cuts, spelled, page, self._attention.encode(waveform))
+        for index, cut in enumerate(cuts):
+            if cut.heard is not None:
+                features = cut.heard.features[cut.heard.first :][: _last_frame(cuts, {index: 0}) + 1]
+                results |= self._read(cuts, spelled, {index: 0}, self._attention.encoded(features))
         return [results[index] for index in range(len(cuts))]
 
     def _read(
-        self, cuts: Sequence[Cut], spelled: Sequence[list[list[int]]], page: dict[int, int]
+        self, cuts: Sequence[Cut], spelled: Sequence[list[list[int]]], page: dict[int, int], encoded: Any
     ) -> dict[int, list[WordTime | None] | FailedToAlign]:
-        """The cuts of a page, given as number and first sample in the window, read in one go."""
+        """The cuts of a page, given as number and first sample in the encoded window, read in one go."""
         words = [word for index in page for word in cuts[index].words]
         pieces = self._pieces(words)
         tokens = [token for index in page for token in spelled[index]]
@@ -89,14 +102,12 @@ class CrossAttention:
             tokens = pieces
         if sum(map(len, tokens)) > LONGEST_TEXT:
             return dict.fromkeys(page, FailedToAlign("they hold more text than Whisper reads at once"))
-        waveform = _window([(first, cuts[index].waveform) for index, first in page.items()])
-        heard = self._attention.encode(waveform)
         frames = _last_frame(cuts, page)
         language = cuts[next(iter(page))].language
-        begins, probabilities = self._attention.token_times(heard, frames, _joined(pieces), language)
+        begins, probabilities = self._attention.token_times(encoded, frames, _joined(pieces), language)
         scores = [float(np.mean(p)) for p in np.split(probabilities, _offsets(pieces)[1:-1])]
         if tokens is not pieces:
-            begins, _ = self._attention.token_times(heard, frames, _joined(tokens), language)
+            begins, _ = self._attention.token_times(encoded, frames, _joined(tokens), language)
         bounds = begins[_offsets(tokens)] * FRAME_S - self._lag_s
         return self._dealt(cuts, spelled, page, bounds, scores)
 
@@ -117,7 +128,8 @@ class CrossAttention:
             own = bounds[at : at + count + 1] - first / SAMPLE_RATE
             middle = (own[:-1] + own[1:]) / 2
             if len(page) > 1 and np.mean((middle < 0) | (middle > length_s)) > _ASTRAY:
-                results |= self._read(cuts, spelled, {index: 0})
+                alone = self._attention.encode(_window([(0, cuts[index].waveform)]))
+                results |= self._read(cuts, spelled, {index: 0}, alone)
             else:
                 own = np.clip(own, 0.0, length_s).tolist()
                 results[index] = [
@@ -140,15 +152,16 @@ class CrossAttention:
         return [self._attention.tokens(lead + word) for lead, word in zip(_leads(words), words, strict=True)]
 
 
-def _pages(cuts: Sequence[Cut], lengths: Sequence[int]) -> list[dict[int, int]]:
-    """Cuts of one language that share a window, first fit, with the sample at which each begins.
+def _pages(cuts: Sequence[Cut], indices: Sequence[int], lengths: Sequence[int]) -> list[dict[int, int]]:
+    """Those cuts, of one language, that share a window, first fit, with the sample at which each begins.
 
-    ``lengths`` are those of their texts, in tokens.
+    ``lengths`` are those of all cuts' texts, in tokens.
     """
     pages: list[dict[int, int]] = []
     ends: list[int] = []
     texts: list[int] = []
-    for index, cut in enumerate(cuts):
+    for index in indices:
+        cut = cuts[index]
         size = min(len(cut.waveform), WINDOW_SAMPLES)
         fits = (
             number

@@ -21,6 +21,7 @@ from pipeline.align._phone_head import FRAME_S, PAUSE, PhoneHead
 from pipeline.align._pronunciation import Pronunciation
 from pipeline.align._words import spoken_units
 from pipeline.alignment_core import WILDCARD, Alignment, PlacedWord, align, hmm_graph
+from pipeline.recording import SAMPLE_RATE
 from schemas.errors import BackendUnavailable, FailedToAlign
 from schemas.options import Options
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 REQUIRES = ("mlx", "mlx_whisper")
 DEVICES = ("cpu", "cuda", "metal")
-VERSION = 1
+VERSION = 2
 MODEL_KIND = "whisper"
 MODEL_FORMATS = ("mlx",)
 
@@ -64,6 +65,11 @@ def weights(choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
     return (files,)
 
 
+def encoder(_choice: Choice, _options: Options) -> str:
+    """The Whisper whose encoder is read."""
+    return ENCODER
+
+
 def load(choice: Choice, options: Options) -> EncoderHead:
     """The encoder on the device. Raises what :func:`weights` raises."""
     (files,) = weights(choice, options)
@@ -79,6 +85,7 @@ class EncoderHead:
         self._encode, self.device = encode, device
         self.model, self.revision = files.name, files.revision
         self.cache_key = f"encoder_head:{VERSION}:{files.name}@{files.revision}"
+        self.encoder = files.name
         self._heads: dict[str, PhoneHead] = {}
         self._pronunciations: dict[str, Pronunciation] = {}
         self._thread = mlx_runtime.OwnThread()
@@ -88,20 +95,28 @@ class EncoderHead:
         self._thread.check()
         for cut in cuts:
             _check(cut.language)
-        log_mels = [padded_log_mel(cut.waveform) for cut in cuts]
         results: dict[int, list[WordTime | None] | FailedToAlign] = {}
-        for batch in _batches([len(log_mel) for log_mel in log_mels], self.device):
-            for index, features in zip(batch, self._encode([log_mels[i] for i in batch]), strict=True):
-                results[index] = self._placed(cuts[index], features)
+        for index, features in self._features(cuts):
+            results[index] = self._placed(cuts[index], features)
         return [results[index] for index in range(len(cuts))]
+
+    def _features(self, cuts: Sequence[Cut]) -> Iterator[tuple[int, np.ndarray]]:
+        """Numbers of cuts, and the encoder's output for them (frames, state): heard before, or now."""
+        for index, cut in enumerate(cuts):
+            if cut.heard is not None:
+                yield index, cut.heard.features[cut.heard.first :][: _frames(cut) // 2 + 1]
+        unheard = [index for index, cut in enumerate(cuts) if cut.heard is None]
+        log_mels = [padded_log_mel(cuts[index].waveform) for index in unheard]
+        for batch in _batches([len(log_mel) for log_mel in log_mels], self.device):
+            encoded = self._encode([log_mels[i] for i in batch])
+            yield from zip([unheard[i] for i in batch], encoded, strict=True)
 
     def _placed(self, cut: Cut, features: np.ndarray) -> list[WordTime | None] | FailedToAlign:
         head, pronunciation = self._of(cut.language)
         ways = pronunciation.alternatives(cut.words)
         if _mostly_unknown(cut.words, ways):
             return FailedToAlign("the aligner cannot pronounce them")
-        frames = max(1, round(len(cut.waveform) / FRAME_S / 16_000))
-        log_probs = head(features)[:frames]
+        log_probs = head(features)[: _frames(cut)]
         try:
             found = _aligned(head.scaled(log_probs), ways)
         except FailedToAlign as error:
@@ -115,6 +130,11 @@ class EncoderHead:
         if language not in self._pronunciations:
             self._pronunciations[language] = Pronunciation(language, self._heads[name].phones)
         return self._heads[name], self._pronunciations[language]
+
+
+def _frames(cut: Cut) -> int:
+    """How many frames of the head a cut is long."""
+    return max(1, round(len(cut.waveform) / FRAME_S / SAMPLE_RATE))
 
 
 def _check(language: str) -> None:

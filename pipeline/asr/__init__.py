@@ -6,9 +6,11 @@ interrupted job goes on at the last finished batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from pipeline.recording import Recording
 from pipeline.vad import Chunk
@@ -25,6 +27,10 @@ class ChunkText:
     warnings: tuple[Warning_, ...] = ()
 
 
+Keep = Callable[[float, np.ndarray], None]
+"""Takes the encoder's output (frames, state), every 20 ms, of speech from a second of the recording on."""
+
+
 class Asr(Protocol):
     """``cache_key`` names weights, precision and whatever else changes the answer beside the options."""
 
@@ -38,7 +44,15 @@ class Asr(Protocol):
         ...
 
     def transcribe(
-        self, recording: Recording, chunks: Sequence[tuple[int, Chunk]], language: str
+        self,
+        recording: Recording,
+        chunks: Sequence[tuple[int, Chunk]],
+        language: str,
+        keep: Keep | None = None,
     ) -> Iterator[ChunkText]:
-        """Each numbered chunk's text, as soon as its batch is done, in any order."""
+        """Each numbered chunk's text, as soon as its batch is done, in any order.
+
+        ``keep`` is given what Whisper's encoder made of the windows that were read, by a backend that has it
+        at hand; it is called on any thread.
+        """
         ...

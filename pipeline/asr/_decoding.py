@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.asr import ChunkText
+from pipeline.asr import ChunkText, Keep
 from pipeline.asr._guards import guarded
 from pipeline.recording import SAMPLE_RATE, Recording
 from pipeline.vad import WINDOW_S, Chunk, SpeechRegion, windows
@@ -31,6 +31,7 @@ from schemas.transcript import Segment
 
 WINDOW_SAMPLES = round(WINDOW_S * SAMPLE_RATE)
 SECONDS_PER_TIMESTAMP = 0.02
+SECONDS_PER_FRAME = 0.02  # of the encoder's output
 LANGUAGE_WINDOWS = 4
 SURE_OF_LANGUAGE = 0.5  # for a chunk to have another language than its recording
 MOST_TOKENS = 224  # that Whisper writes for a window: half of its context
@@ -133,18 +134,21 @@ class WindowDecoder(Protocol):
         """Whatever :meth:`decode` wants of a batch of waveforms (samples,), each at most 30 s."""
         ...
 
+    def features(self, encoded: Any) -> np.ndarray:
+        """The encoder's output (rows, frames, state), every 20 ms, out of what :meth:`encode` gave."""
+        ...
+
     def decode(self, encoded: Any, rows: Sequence[int], temperature: float, seed: int) -> list[Decoded]:
         """The text of these rows; above temperature 0 it is sampled, and the seed makes it repeatable."""
         ...
 
 
 def decode_with_fallback(
-    decoder: WindowDecoder, waveforms: Sequence[np.ndarray], fallback: Fallback, seed: int = 0
+    decoder: WindowDecoder, encoded: Any, count: int, fallback: Fallback, seed: int = 0
 ) -> list[Decoded]:
-    """One answer per waveform. Only rows that fail go on to the next temperature."""
-    encoded = decoder.encode(waveforms)
-    tried: list[list[Decoded]] = [[] for _ in waveforms]
-    rows = list(range(len(waveforms)))
+    """One answer for each of ``count`` encoded waveforms. Only rows that fail go on to the next temperature."""
+    tried: list[list[Decoded]] = [[] for _ in range(count)]
+    rows = list(range(count))
     for temperature in fallback.temperatures:
         for row, decoded in zip(rows, decoder.decode(encoded, rows, temperature, seed), strict=True):
             tried[row].append(decoded)
@@ -152,6 +156,11 @@ def decode_with_fallback(
         if not rows:
             break
     return [fallback.best(answers) for answers in tried]
+
+
+def frames_of(span: Chunk) -> int:
+    """How many frames of Whisper's encoder hear a stretch of at most 30 s."""
+    return int(round(min(span.end - span.start, WINDOW_S) / SECONDS_PER_FRAME, 3)) + 1
 
 
 @dataclass(frozen=True)
@@ -225,12 +234,20 @@ def transcribe_chunks(
     recording: Recording,
     chunks: Iterable[tuple[int, Chunk]],
     options: AsrOptions,
+    keep: Keep | None = None,
 ) -> Iterator[ChunkText]:
-    """Each chunk's text as soon as it is there. Only the audio of the batch at hand is read."""
+    """Each chunk's text as soon as it is there. Only the audio of the batch at hand is read.
+
+    ``keep`` needs a decoder that has ``features``.
+    """
     schedule = Schedule(recording, chunks, options)
     while batch := schedule.take(decoder.batch_size):
         waveforms = [recording.seconds(w.span.start, w.span.end)[:WINDOW_SAMPLES] for w in batch]
-        answers = decode_with_fallback(decoder, waveforms, schedule.fallback, seed=batch[0].index)
+        encoded = decoder.encode(waveforms)
+        if keep is not None:
+            for window, features in zip(batch, decoder.features(encoded), strict=True):
+                keep(window.span.start, features[: frames_of(window.span)])
+        answers = decode_with_fallback(decoder, encoded, len(batch), schedule.fallback, seed=batch[0].index)
         for window, decoded in zip(batch, answers, strict=True):
             yield from schedule.put(window, decoded)
 

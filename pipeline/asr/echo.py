@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.asr import ChunkText
+from pipeline.asr import ChunkText, Keep
 from pipeline.asr._languages import normalise
 from pipeline.recording import Recording
 from pipeline.vad import Chunk
@@ -43,7 +43,11 @@ class Echo:
         return {"en": 1.0}
 
     def transcribe(
-        self, _recording: Recording, chunks: Sequence[tuple[int, Chunk]], language: str
+        self,
+        _recording: Recording,
+        chunks: Sequence[tuple[int, Chunk]],
+        language: str,
+        keep: Keep | None = None,
     ) -> Iterator[ChunkText]:
         """One segment per chunk: ``from 1.20 to 5.40``."""
         normalise(language)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import backends
-from pipeline.asr import ChunkText
+from pipeline.asr import ChunkText, Keep
 from pipeline.asr._decoding import (
     MOST_TOKENS,
     SURE_OF_LANGUAGE,
@@ -98,11 +98,15 @@ class FasterWhisper:
         return averaged(rows, [len(waveform) for waveform in heard])
 
     def transcribe(
-        self, recording: Recording, chunks: Sequence[tuple[int, Chunk]], language: str
+        self,
+        recording: Recording,
+        chunks: Sequence[tuple[int, Chunk]],
+        language: str,
+        keep: Keep | None = None,
     ) -> Iterator[ChunkText]:
         """Each chunk's text; see :class:`pipeline.asr.Asr`."""
         decoder = _Decoder(self.whisper, self.options, language)
-        texts = transcribe_chunks(decoder, recording, chunks, self.options)
+        texts = transcribe_chunks(decoder, recording, chunks, self.options, keep)
         lacking = ignored(self.options, _WITHOUT_EFFECT, "faster_whisper reads every chunk by itself")
         return with_warnings(texts, (*decoder.prompt.warnings, *lacking))
 
@@ -148,6 +152,12 @@ class _Decoder:
         )
         output = self.whisper.encode(mels)
         return _Encoded(mels, output, durations, self._languages(output, len(durations)))
+
+    def features(self, encoded: _Encoded) -> np.ndarray:
+        """See :class:`pipeline.asr._decoding.WindowDecoder`."""
+        from ctranslate2 import Device
+
+        return np.array(encoded.output.to_device(Device.cpu))
 
     def _languages(self, output: Any, rows: int) -> list[str]:
         """Each window's language."""

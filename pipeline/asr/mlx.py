@@ -9,15 +9,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import backends, mlx_runtime
-from pipeline.asr import ChunkText
+from pipeline.asr import ChunkText, Keep
 from pipeline.asr._context import Stretches
-from pipeline.asr._decoding import SURE_OF_LANGUAGE, Decoded, Schedule, averaged, spread, utterances
+from pipeline.asr._decoding import (
+    SURE_OF_LANGUAGE,
+    Decoded,
+    Schedule,
+    averaged,
+    frames_of,
+    spread,
+    utterances,
+)
 from pipeline.asr._decoding import Window as Span
 from pipeline.asr._prompts import PROMPT_TOKENS, checked_language, prompt, with_warnings
 from pipeline.machine import usable_cores
@@ -27,6 +35,8 @@ from schemas.errors import InvalidArgument
 from schemas.options import AsrOptions, Options
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipeline.models import ModelFiles
     from pipeline.plan import Choice
     from pipeline.whisper_mlx.engine import Engine
@@ -119,15 +129,19 @@ class MlxWhisperBatched:
         return averaged(found, [min(chunk.end - chunk.start, 30.0) for chunk in heard])
 
     def transcribe(
-        self, recording: Recording, chunks: Sequence[tuple[int, Chunk]], language: str
+        self,
+        recording: Recording,
+        chunks: Sequence[tuple[int, Chunk]],
+        language: str,
+        keep: Keep | None = None,
     ) -> Iterator[ChunkText]:
         """Each chunk's text; see :class:`pipeline.asr.Asr`."""
         self.thread.check()
         lanes = min(self._threads(), max(1, len(chunks))) if self.device == "cpu" else 1
         engine = self._engine(lanes)
         said_before = prompt(engine.tokens.tokenizer.encode, self.options)
-        task = self._task(engine, language, said_before.tokens)
-        texts = self._texts(engine, task, _Windows(self, recording, chunks, engine, task))
+        task = replace(self._task(engine, language, said_before.tokens), keep_features=keep is not None)
+        texts = self._texts(engine, task, _Windows(self, recording, chunks, engine, task, keep))
         return with_warnings(texts, said_before.warnings)
 
     def _texts(self, engine: Engine, task: Task, windows: _Windows) -> Iterator[ChunkText]:
@@ -190,8 +204,10 @@ class _Windows:
         chunks: Sequence[tuple[int, Chunk]],
         engine: Engine,
         task: Task,
+        keep: Keep | None = None,
     ) -> None:
         self.asr = asr
+        self.keep = keep
         self.recording = recording
         self.tokens = engine.tokens
         self.task = task
@@ -220,6 +236,13 @@ class _Windows:
         """See :class:`pipeline.whisper_mlx.windows.WindowSource`."""
         with self.lock:
             self.schedule.heard(self.spans[key], [t for t in tokens if t < self.tokens.eot])
+
+    def encoded(self, key: int, features: np.ndarray) -> None:
+        """See :class:`pipeline.whisper_mlx.windows.WindowSource`."""
+        with self.lock:
+            span = self.spans[key].span
+        if self.keep is not None:
+            self.keep(span.start, features[: frames_of(span)])
 
     def _window(self, span: Span) -> Window:
         from pipeline.whisper_mlx.windows import Window

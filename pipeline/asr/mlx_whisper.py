@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import backends, mlx_runtime
-from pipeline.asr import ChunkText
+from pipeline.asr import ChunkText, Keep
 from pipeline.asr._decoding import (
     MOST_TOKENS,
     WINDOW_SAMPLES,
@@ -110,12 +110,16 @@ class MlxWhisper:
         return averaged(rows, [len(waveform) for waveform in heard])
 
     def transcribe(
-        self, recording: Recording, chunks: Sequence[tuple[int, Chunk]], language: str
+        self,
+        recording: Recording,
+        chunks: Sequence[tuple[int, Chunk]],
+        language: str,
+        keep: Keep | None = None,
     ) -> Iterator[ChunkText]:
         """Each chunk's text; see :class:`pipeline.asr.Asr`."""
         self.thread.check()
         decoder = _Decoder(self, language)
-        texts = transcribe_chunks(decoder, recording, chunks, self.options)
+        texts = transcribe_chunks(decoder, recording, chunks, self.options, keep)
         lacking = ignored(self.options, _WITHOUT_EFFECT, "mlx_whisper decodes greedily, one window at a time")
         return with_warnings(texts, (*decoder.prompt.warnings, *lacking))
 
@@ -178,6 +182,12 @@ class _Decoder:
         best_of = self.best_of if temperature > 0 else None
         options = replace(self.options, temperature=temperature, best_of=best_of)
         return [self._row(encoded.features[row], options, encoded.durations[row]) for row in rows]
+
+    def features(self, encoded: _Encoded) -> np.ndarray:
+        """See :class:`pipeline.asr._decoding.WindowDecoder`."""
+        import mlx.core as mx
+
+        return np.concatenate([np.array(features.astype(mx.float16)) for features in encoded.features])
 
     def _row(self, features: Any, options: Any, duration: float) -> Decoded:
         from mlx_whisper.decoding import ApplyTimestampRules, DecodingTask

@@ -23,11 +23,15 @@ from pipeline.whisper_mlx.tokens import Prompt
 
 @dataclass
 class Job:
-    """A window to decode: which one, what it starts from, its cross-attention keys and values."""
+    """A window to decode: which one, what it starts from, its cross-attention keys and values.
+
+    ``features`` (ctx, state): the encoder's output, where the window's source wants it.
+    """
 
     key: int
     prompt: Prompt
     cross: WindowCross
+    features: mx.array | None = None
 
 
 @dataclass

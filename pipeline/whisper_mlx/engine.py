@@ -44,9 +44,17 @@ class Engine:
 
     def encode(self, log_mels: Sequence[np.ndarray]) -> list[WindowCross]:
         """Cross-attention keys and values of windows, launched and not waited for."""
-        cross = self.model.encode(mx.array(np.stack(log_mels)))
-        mx.async_eval(cross)
-        return cross
+        return self.encode_keeping(log_mels)[0]
+
+    def encode_keeping(
+        self, log_mels: Sequence[np.ndarray], keep: bool = False
+    ) -> tuple[list[WindowCross], list[mx.array | None]]:
+        """The same, and with ``keep`` the encoder's output of each window in float16 (ctx, state)."""
+        features = self.model.features(mx.array(np.stack(log_mels)))
+        cross = self.model.cross(features)
+        kept = list(features.astype(mx.float16)) if keep else []
+        mx.async_eval(cross, kept)
+        return cross, kept or [None] * len(cross)
 
     def run(self, source: WindowSource, task: Task) -> Iterator[WindowText]:
         """Every window's text, as soon as it is there, in any order.

@@ -49,6 +49,7 @@ class Lane:
             strategy = self._search() if first == 0 else self._sampling([first])
             for row in self._batch(strategy).run(self):
                 said = self._text(row, first, row.track.best())
+                self._hand_over(row.job)
                 fails = self.task.fallback.fails(said)
                 self.shared.heard(said.key, () if fails else said.tokens)
                 if hotter and fails:
@@ -91,13 +92,21 @@ class Lane:
 
     def _jobs(self, windows: list[Window], log_mels: list[np.ndarray]) -> list[Job]:
         task, tokens = self.task, self.engine.tokens
-        crosses = self.engine.encode(log_mels)
+        crosses, kept = self.engine.encode_keeping(log_mels, task.keep_features)
         jobs = []
-        for window, cross, language in zip(windows, crosses, self._languages(crosses), strict=True):
+        for window, cross, features, language in zip(
+            windows, crosses, kept, self._languages(crosses), strict=True
+        ):
             self.languages[window.key] = language
             prompt = tokens.prompt(language, task.task, task.timestamps, (*task.before, *window.before))
-            jobs.append(Job(window.key, prompt, cross))
+            jobs.append(Job(window.key, prompt, cross, features))
         return jobs
+
+    def _hand_over(self, job: Job) -> None:
+        """The encoder's output of a window, long after it was computed: nothing waits for it."""
+        if job.features is not None:
+            self.shared.encoded(job.key, np.array(job.features))
+            job.features = None
 
     def _languages(self, crosses: list[WindowCross]) -> list[str]:
         """Each window's language."""

@@ -53,7 +53,15 @@ class Model:
 
     def encode(self, log_mels: mx.array) -> list[WindowCross]:
         """Cross-attention keys and values of each window; log_mels (windows, frames, n_mels)."""
-        return split_windows(self.decoder.cross(self.encoder(log_mels.astype(self.dtype))))
+        return self.cross(self.features(log_mels))
+
+    def features(self, log_mels: mx.array) -> mx.array:
+        """The encoder's output (windows, ctx, state)."""
+        return self.encoder(log_mels.astype(self.dtype))
+
+    def cross(self, features: mx.array) -> list[WindowCross]:
+        """Cross-attention keys and values of each window whose features these are."""
+        return split_windows(self.decoder.cross(features))
 
     def cross_cache(self, windows: Sequence[WindowCross]) -> CrossCache:
         """Windows side by side, as this device wants them."""

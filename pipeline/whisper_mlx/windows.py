@@ -59,6 +59,10 @@ class WindowSource(Protocol):
         """A window's tokens as soon as they are there, on the lane's thread; none where they failed."""
         ...
 
+    def encoded(self, key: int, features: np.ndarray) -> None:
+        """The encoder's output for a window, float16 (ctx, state), if the task says that it is to be kept."""
+        ...
+
 
 class Fallback(Protocol):
     """When a window is decoded again; see :class:`pipeline.asr._decoding.Fallback`."""
@@ -79,13 +83,15 @@ class Task:
     """How windows are decoded. ``before``: text tokens of a prompt.
 
     With ``sure_of_language`` a window is decoded in its own language where that is at least so probable.
-    ``in_order``: which windows there are next hangs on what the last ones say.
+    ``in_order``: which windows there are next hangs on what the last ones say. With ``keep_features`` the
+    source is given the encoder's output.
     """
 
     language: str
     fallback: Fallback
     sure_of_language: float | None = None
     in_order: bool = False
+    keep_features: bool = False
     task: str = "transcribe"
     timestamps: bool = True
     beam_size: int = 1
@@ -120,6 +126,10 @@ class SharedSource:
         """See :class:`WindowSource`."""
         with self._lock:
             self._source.heard(key, tokens)
+
+    def encoded(self, key: int, features: np.ndarray) -> None:
+        """See :class:`WindowSource`."""
+        self._source.encoded(key, features)
 
     def done(self, key: int) -> None:
         """A window's text was handed out."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline.align import WINDOW_S, Cut, WordTime, align_segments
 from pipeline.align._words import split_words
 from pipeline.align.even import Even
+from pipeline.encoder_output import EncoderOutput
 from pipeline.recording import Recording
 from schemas.errors import BackendUnavailable, FailedToAlign, JobError, StageFailed
 from schemas.options import AlignOptions
@@ -30,7 +31,7 @@ class Scripted:
     answer: Callable[[Cut], Answer]
     margin_s: float = 0.2
     asked: list[list[Cut]] = field(default_factory=list)
-    cache_key = model = revision = None
+    cache_key = model = revision = encoder = None
     device = "cpu"
 
     def align(self, cuts: Sequence[Cut]) -> list[Answer]:
@@ -45,7 +46,9 @@ def placed(*spans: tuple[float, float] | None) -> Callable[[Cut], Answer]:
 
 def run(aligner, audio: Recording, segments: Sequence[Segment], **options):
     progress = options.pop("progress", lambda fraction: None)
-    return align_segments(aligner, audio, segments, "en", options=AlignOptions(**options), progress=progress)
+    heard = options.pop("heard", None)
+    asked = AlignOptions(**options)
+    return align_segments(aligner, audio, segments, "en", options=asked, progress=progress, heard=heard)
 
 
 def times(segment: Segment) -> list[tuple[float | None, float | None]]:
@@ -248,7 +251,7 @@ class Listener:
     """
 
     margin_s = 0.2
-    cache_key = model = revision = None
+    cache_key = model = revision = encoder = None
     device = "cpu"
 
     def __init__(self, starts: Sequence[float]) -> None:
@@ -365,3 +368,45 @@ def test_the_promises_hold_whatever_the_backend_says(segments, data, method):
             assert (segment.start, segment.end) == (at[0], at[-1])
             assert at[0] >= min(before.start, audio.duration_s) - 0.201
             assert at[-1] <= before.end + 0.201
+
+
+@pytest.fixture
+def heard(tmp_path):
+    """Windows of the encoder of ``base`` at 1.01 s and 12 s, whose frames count from 0 on."""
+    with EncoderOutput(tmp_path) as output:
+        output.begin("base")
+        for start, frames in ((1.01, 500), (12.0, 400)):
+            output.keep(start, np.arange(frames, dtype=np.float32)[:, None])
+        yield output
+
+
+def test_a_cut_that_was_heard_begins_at_a_frame_of_its_window_and_ends_within_it(heard):
+    aligner = Scripted(placed((0.5, 0.8)), margin_s=0.3)
+    aligner.encoder = "base"
+    segments = [said(1.1, 3, "a"), said(5, 7, "b"), said(10.5, 11.5, "c"), said(12.5, 19.9, "d")]
+    found, _ = run(aligner, recording(30), segments, heard=heard)
+    (first, second), (third,), (other,) = aligner.asked[0][:2], aligner.asked[0][2:], aligner.asked[1]
+    assert [cut.heard.first for cut in (first, second, third)] == [0, 184, 10]
+    assert [cut.heard.window for cut in (first, second, third)] == [1.01, 1.01, 12.0]
+    assert other.heard is None
+    for cut in (first, second, third):
+        assert time_of(cut.waveform) == pytest.approx(cut.heard.window + 0.02 * cut.heard.first, abs=0.001)
+        assert len(cut.waveform) / 320 <= len(cut.heard.features) - cut.heard.first
+    assert times(found[1]) == [(pytest.approx(5.19), pytest.approx(5.49))]
+
+
+def test_another_encoders_output_is_left_alone(heard):
+    aligner = Scripted(placed((0.5, 0.8)))
+    for encoder in ("small", None):
+        aligner.encoder = encoder
+        run(aligner, recording(30), [said(5, 7, "b")], heard=heard)
+    assert [cut.heard for cuts in aligner.asked for cut in cuts] == [None, None]
+
+
+def test_few_windows_are_read_at_once(heard):
+    aligner = Scripted(placed((0.5, 0.8)))
+    aligner.encoder = "base"
+    for start in range(30, 330, 10):
+        heard.keep(start, np.zeros((500, 1)))
+    run(aligner, recording(330), [said(s + 4.0, s + 5.0, "a") for s in range(30, 330, 10)], heard=heard)
+    assert [len(cuts) for cuts in aligner.asked] == [8, 8, 8, 6]

@@ -16,10 +16,16 @@ from pipeline.align._phone_head import PAUSE, PhoneHead
 from pipeline.align._pronunciation import Pronunciation, _rules
 from pipeline.align.encoder_head import HEADS, LANGUAGES
 from pipeline.alignment_core import WILDCARD
+from pipeline.cache import Cache
+from pipeline.encoder_output import EncoderOutput
 from pipeline.plan import Choice
+from pipeline.pool import ModelPool
 from pipeline.recording import Recording
+from pipeline.run import run
+from pipeline.whisper_mlx.log_mel import window_log_mel
 from schemas.errors import BackendUnavailable, FailedToAlign
-from schemas.options import AlignOptions, AudioOptions
+from schemas.jobs import JobRequest
+from schemas.options import AlignOptions, AudioOptions, Options
 from schemas.transcript import Segment
 from schemas.whisperx import read_transcript
 
@@ -36,11 +42,17 @@ def flite(shipped) -> list[Segment]:
     return segments
 
 
-def errors_ms(aligner, recording: Recording, segments: Sequence[Segment]) -> np.ndarray:
+def errors_ms(aligner, recording: Recording, segments: Sequence[Segment], heard=None) -> np.ndarray:
     """How far the starts and ends of words are off."""
     bare = [segment.model_copy(update={"words": ()}) for segment in segments]
     found, warnings = align_segments(
-        aligner, recording, bare, "en", options=AlignOptions(), progress=lambda fraction: None
+        aligner,
+        recording,
+        bare,
+        "en",
+        options=AlignOptions(),
+        progress=lambda fraction: None,
+        heard=heard,
     )
     assert not warnings
     pairs = [p for a, b in zip(found, segments, strict=True) for p in zip(a.words, b.words, strict=True)]
@@ -58,6 +70,48 @@ def test_words_are_within_the_margins_on_exactly_timed_speech(aligner, shipped, 
     assert np.median(off) <= 10
     assert off.mean() <= 15
     assert (off <= 50).mean() >= 0.97
+
+
+def test_what_the_recognition_heard_serves_as_well_and_is_not_encoded_again(
+    aligner, shipped, flite, tmp_path, monkeypatch
+):
+    """A whole window of several segments, with silence up to 30 s, in float16."""
+    head = aligner("encoder_head")
+    recording = audio.open_recording(
+        str(shipped / "syn_en_flite_words.flac"), AudioOptions(), workdir=tmp_path
+    )
+    segments = [segment for segment in flite if segment.end < 16.9]
+    (features,) = head._encode([window_log_mel(recording, 3_200, 272_000, 80)])
+    monkeypatch.setattr(head, "_encode", lambda log_mels: pytest.fail("a cut was encoded"))
+    with EncoderOutput(tmp_path) as heard:
+        heard.begin("base")
+        heard.keep(0.2, features[:841])
+        off = errors_ms(head, recording, segments, heard)
+    assert np.median(off) <= 10
+    assert off.mean() <= 15
+    assert (off <= 50).mean() >= 0.97
+
+
+def test_words_are_placed_by_what_the_recognition_heard(starter_weights, shipped, tmp_path, monkeypatch):
+    """From the file to the words, and again from the cache of the text, where nothing is at hand any more."""
+    starter_weights("whisper", "base", "mlx")
+    encoded = []
+    own = encoder_head._encoded
+    monkeypatch.setattr(encoder_head, "_encoded", lambda *args: encoded.append(args) or own(*args))
+    backends = {"backend": "mlx", "align_backend": "encoder_head", "vad_method": "energy"}
+    options = Options.from_flat(model="base", language="en", end_s=7, **backends)
+    asked = JobRequest(operation="transcribe", path=str(shipped / "syn_en_flite_words.flac"), options=options)
+    pool, cache = ModelPool(), Cache(tmp_path)
+    first = run(asked, pool=pool, cache=cache)
+    assert not encoded
+    for path in (tmp_path / "stages").glob("align-*"):
+        path.unlink()
+    again = run(asked, pool=pool, cache=cache)
+    assert encoded
+    assert (again.stages["asr"].cached, again.stages["align"].cached) == (True, False)
+    assert {word.timing for word in (*first.words, *again.words)} == {"head"}
+    off = [abs(a.start - b.start) for a, b in zip(first.words, again.words, strict=True)]
+    assert np.mean(off) < 0.02
 
 
 def test_noise_moves_words_little(aligner, shipped, flite, tmp_path):

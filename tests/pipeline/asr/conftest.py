@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import backends
@@ -70,14 +71,26 @@ def spanish() -> tuple[Recording, list[Chunk]]:
 
 
 @pytest.fixture(scope="module")
-def english_texts(loaded, english) -> Callable[[str], dict[int, ChunkText]]:
-    """``english_texts(backend)``: the texts of both chunks by number; each backend does them once."""
+def english_kept(loaded, english) -> Callable[[str], tuple[dict[int, ChunkText], dict[float, np.ndarray]]]:
+    """``english_kept(backend)``: the texts of both chunks by number, and the encoder's output by its start.
+
+    Each backend does them once.
+    """
 
     @cache
-    def get(backend: str) -> dict[int, ChunkText]:
+    def get(backend: str) -> tuple[dict[int, ChunkText], dict[float, np.ndarray]]:
         recording, chunks = english
-        texts = list(loaded(backend).transcribe(recording, list(enumerate(chunks)), "English"))
+        kept: dict[float, np.ndarray] = {}
+        texts = list(
+            loaded(backend).transcribe(recording, list(enumerate(chunks)), "English", kept.__setitem__)
+        )
         assert sorted(t.index for t in texts) == [0, 1], "every chunk comes back once"
-        return {t.index: t for t in texts}
+        return {t.index: t for t in texts}, kept
 
     return get
+
+
+@pytest.fixture(scope="module")
+def english_texts(english_kept) -> Callable[[str], dict[int, ChunkText]]:
+    """``english_texts(backend)``: the texts of both chunks by number."""
+    return lambda backend: english_kept(backend)[0]

@@ -54,6 +54,23 @@ def test_every_chunk_comes_back_once_with_ordered_segments_inside_it(backend, en
         assert all(s.text == s.text.strip() for s in said.segments)
 
 
+@pytest.mark.parametrize("backend", WHISPER)
+def test_the_encoders_output_is_handed_over(backend, english_kept, loaded, english):
+    """Of every window that was read, some of which are only parts of a chunk, as long as it is."""
+    import mlx.core as mx
+
+    recording, chunks = english
+    mlx = loaded("mlx")
+    kept = english_kept(backend)[1]
+    assert {chunk.start for chunk in chunks} <= kept.keys()
+    for chunk in chunks:
+        frames = int((chunk.end - chunk.start) * 50) + 1
+        assert kept[chunk.start].shape == (frames, 512)
+        expected = np.array(mlx.whisper.encoder(mx.array(mlx._log_mel(recording, chunk))[None]))[0, :frames]
+        found = kept[chunk.start].astype(np.float32)
+        assert np.linalg.norm(found - expected) < 0.1 * np.linalg.norm(expected)  # int8 is the least exact
+
+
 @pytest.mark.parametrize("backend", ALL)
 def test_nothing_to_do_is_done_at_once(backend, loaded, english):
     assert list(loaded(backend).transcribe(english[0], [], "en")) == []

@@ -73,7 +73,8 @@ def test_only_rows_that_fail_are_decoded_again_and_hotter():
         return decoded(LOOP if bad else "fine words", temperature=temperature)
 
     decoder = Scripted(script)
-    answers = decode_with_fallback(decoder, [np.zeros(1), np.ones(1), np.zeros(1)], FALLBACK)
+    encoded = decoder.encode([np.zeros(1), np.ones(1), np.zeros(1)])
+    answers = decode_with_fallback(decoder, encoded, 3, FALLBACK)
     assert decoder.asked == [(0.0, 3), (0.2, 1), (0.4, 1)]
     assert [a.temperature for a in answers] == [0.0, 0.4, 0.0]
     assert decoder.batches == [3], "the audio is encoded once"
