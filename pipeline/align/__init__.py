@@ -38,13 +38,14 @@ class Heard:
 class Cut:
     """The audio of a segment, ``waveform`` float32 (samples,) at 16 kHz, and the words said in it.
 
-    ``heard`` where the aligner's own encoder has heard it already.
+    ``heard`` where the aligner's own encoder has heard it already. ``characters``: their times are wanted, too.
     """
 
     waveform: np.ndarray
     words: tuple[str, ...]
     language: str
     heard: Heard | None = None
+    characters: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pipeline.align import WINDOW_S, Aligner, Cut, Heard, WordTime
 from pipeline.align._long import place_long
@@ -125,10 +126,8 @@ class _Run:
             self.done_s += sum(task.length_s for task in batch)
         for task in tasks:
             if task.length_s > WINDOW_S:
-                bounds = (task.low, task.high)
-                found = place_long(
-                    self.aligner, self.recording, task.texts, task.language, bounds, self._tick
-                )
+                bounds, cut_between = (task.low, task.high), partial(self._cut, task.language)
+                found = place_long(self.aligner, cut_between, task.texts, bounds, self._tick)
                 yield task, self._or_even(task, found)
                 self.done_s += task.length_s
 
@@ -180,10 +179,11 @@ class _Run:
     def _place(self, batch: Sequence[_Task]) -> list[list[WordTime | None]]:
         windows = {task.window: self.heard.read(task.window) for task in batch if task.window and self.heard}
         cuts = [
-            Cut(
-                self.recording.seconds(task.cut_start, task.high),
-                task.texts,
+            self._cut(
                 task.language,
+                task.cut_start,
+                task.high,
+                task.texts,
                 task.window and Heard(task.window.start, windows[task.window], task.first_frame),
             )
             for task in batch
@@ -196,6 +196,12 @@ class _Run:
                 found = [later(time, task.cut_start) for time in found]
             placed.append(self._or_even(task, found))
         return placed
+
+    def _cut(
+        self, language: str, start: float, end: float, words: Sequence[str], heard: Heard | None = None
+    ) -> Cut:
+        waveform = self.recording.seconds(start, end)
+        return Cut(waveform, tuple(words), language, heard, self.options.return_char_alignments)
 
     def _or_even(self, task: _Task, found: list[WordTime | None] | FailedToAlign) -> list[WordTime | None]:
         """The times, or the words spread over their segment where there are none."""

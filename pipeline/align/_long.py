@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pipeline.align import WINDOW_S, Aligner, Cut, WordTime
 from pipeline.align._silence import trimmed
 from pipeline.align._times import checked, later, natural_s
-from pipeline.recording import Recording
 from schemas.errors import FailedToAlign
 
 _KEEP = 2 / 3
@@ -22,16 +21,16 @@ _LOOK_BACK_S = 1.0
 
 def place_long(
     aligner: Aligner,
-    recording: Recording,
+    cut_between: Callable[[float, float, Sequence[str]], Cut],
     words: Sequence[str],
-    language: str,
     bounds: tuple[float, float],
     tick: Callable[[float], None],
 ) -> list[WordTime | None] | FailedToAlign:
     """Times of ``words``, said between ``bounds``, in seconds of the recording.
 
-    Words of a window that failed have none; if every window failed, its reason is returned. ``tick`` takes the
-    seconds done so far and may raise to cancel.
+    ``cut_between`` makes a cut out of a start, an end, and the words to be found there. ``tick`` takes the seconds
+    done so far and may raise to cancel. Words of a window that failed have none; if every window failed, its
+    reason is returned.
     """
     at, high = bounds
     times: list[WordTime | None] = []
@@ -39,11 +38,8 @@ def place_long(
     while len(times) < len(words) and at < high:
         is_last = high - at <= WINDOW_S
         left = words[len(times) :]
-        cut = Cut(
-            recording.seconds(at, min(high, at + WINDOW_S)),
-            tuple(left if is_last else _share(left, WINDOW_S / (high - at))),
-            language,
-        )
+        share = left if is_last else _share(left, WINDOW_S / (high - at))
+        cut = cut_between(at, min(high, at + WINDOW_S), share)
         (found,) = aligner.align([cut])
         if isinstance(found, FailedToAlign):
             failure, found = found, [None] * len(cut.words)

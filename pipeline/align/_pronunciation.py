@@ -10,6 +10,7 @@ import json
 import lzma
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from pipeline.align._letters import Phones, pronounced
@@ -20,33 +21,46 @@ from pipeline.spoken import UNKNOWN, Form, spoken_forms
 _MOST_WAYS = 12  # of a written word
 
 
+@dataclass(frozen=True)
+class Said:
+    """A way to say a written word: phones as ``units``, so many (``counts``) of each word of the spoken form."""
+
+    units: tuple[int, ...]
+    counts: tuple[int, ...]
+    form: Form
+
+
 class Pronunciation:
     """Of a language, in the ids of a head's ``phones``."""
 
     def __init__(self, language: str, phones: Mapping[str, int]) -> None:
         self._language, self._ids = language, phones
-        self._rules = _rules()[language]
+        self.rules = _rules()[language]
         self._lexicon = _lexicon() if language == "en" else {}
 
-    def alternatives(self, words: Sequence[str]) -> list[list[list[int]]]:
+    def alternatives(self, words: Sequence[str]) -> list[list[Said]]:
         """For each of the words of a text the ways to say it, none for one that is not said."""
         return [self._ways(forms) for forms in spoken_forms(words, self._language)]
 
-    def _ways(self, forms: Sequence[Form]) -> list[list[int]]:
-        ways: dict[tuple[int, ...], None] = {}
+    def _ways(self, forms: Sequence[Form]) -> list[Said]:
+        ways: dict[tuple[int, ...], Said] = {}
         for form in forms:
-            said: list[tuple[int, ...]] = [()]
+            said = [Said((), (), form)]
             for word in form.words:
-                said = [before + own for before in said for own in self._of_word(word)][:_MOST_WAYS]
-            ways |= dict.fromkeys(said)
-        return [list(way) for way in ways][:_MOST_WAYS]
+                own = self._of_word(word)
+                said = [
+                    Said(way.units + units, (*way.counts, len(units)), form) for way in said for units in own
+                ][:_MOST_WAYS]
+            for way in said:
+                ways.setdefault(way.units, way)
+        return list(ways.values())[:_MOST_WAYS]
 
     def _of_word(self, word: str) -> list[tuple[int, ...]]:
         """A wildcard where nothing is known of its letters."""
         if word == UNKNOWN:
             return [(WILDCARD,)]
         written = unicodedata.normalize("NFC", word)
-        found = self._lexicon.get(written) or [pronounced(self._rules, written)]
+        found = self._lexicon.get(written) or [pronounced(self.rules, written)]
         said = [tuple(self._ids[phone] for phone in phones if phone in self._ids) for phones in found]
         return [phones for phones in said if phones] or [(WILDCARD,)]
 

@@ -9,16 +9,18 @@ ship with the package; the encoder is that of Whisper base's starter weights, wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline import mlx_runtime
 from pipeline.align import Cut, WordTime
+from pipeline.align._characters import Span, Spelling, characters
 from pipeline.align._features import padded_log_mel
 from pipeline.align._phone_head import FRAME_S, PAUSE, PhoneHead
-from pipeline.align._pronunciation import Pronunciation
+from pipeline.align._pronunciation import Pronunciation, Said
 from pipeline.align._words import spoken_units
 from pipeline.alignment_core import WILDCARD, Alignment, PlacedWord, align, hmm_graph
 from pipeline.recording import SAMPLE_RATE
@@ -87,7 +89,7 @@ class EncoderHead:
         self.cache_key = f"encoder_head:{VERSION}:{files.name}@{files.revision}"
         self.encoder = files.name
         self._heads: dict[str, PhoneHead] = {}
-        self._pronunciations: dict[str, Pronunciation] = {}
+        self._languages: dict[str, _Language] = {}
         self._thread = mlx_runtime.OwnThread()
 
     def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | FailedToAlign]:
@@ -104,7 +106,7 @@ class EncoderHead:
         """Numbers of cuts, and the encoder's output for them (frames, state): heard before, or now."""
         for index, cut in enumerate(cuts):
             if cut.heard is not None:
-                yield index, cut.heard.features[cut.heard.first :][: _frames(cut) // 2 + 1]
+                yield index, cut.heard.features[cut.heard.first :][: _frames(cut) // 2 + 1].astype(np.float32)
         unheard = [index for index, cut in enumerate(cuts) if cut.heard is None]
         log_mels = [padded_log_mel(cuts[index].waveform) for index in unheard]
         for batch in _batches([len(log_mel) for log_mel in log_mels], self.device):
@@ -112,24 +114,49 @@ class EncoderHead:
             yield from zip([unheard[i] for i in batch], encoded, strict=True)
 
     def _placed(self, cut: Cut, features: np.ndarray) -> list[WordTime | None] | FailedToAlign:
-        head, pronunciation = self._of(cut.language)
-        ways = pronunciation.alternatives(cut.words)
+        language = self._language(cut.language)
+        said = language.pronunciation.alternatives(cut.words)
+        ways = [[way.units for way in of_word] for of_word in said]
         if _mostly_unknown(cut.words, ways):
             return FailedToAlign("the aligner cannot pronounce them")
-        log_probs = head(features)[: _frames(cut)]
+        log_probs = language.head(features)[: _frames(cut)]
         try:
-            found = _aligned(head.scaled(log_probs), ways)
+            found = _aligned(language.head.scaled(log_probs), ways)
         except FailedToAlign as error:
             return error
-        return [word and _time(word, ways[number], log_probs) for number, word in enumerate(found.words)]
+        return [
+            word and language.time(text, of_word[word.alternative], word, log_probs, chars=cut.characters)
+            for text, of_word, word in zip(cut.words, said, found.words, strict=True)
+        ]
 
-    def _of(self, language: str) -> tuple[PhoneHead, Pronunciation]:
-        name = HEADS[language]
-        if name not in self._heads:
-            self._heads[name] = PhoneHead.read(f"{name}.{ENCODER}")
-        if language not in self._pronunciations:
-            self._pronunciations[language] = Pronunciation(language, self._heads[name].phones)
-        return self._heads[name], self._pronunciations[language]
+    def _language(self, code: str) -> _Language:
+        if code not in self._languages:
+            name = HEADS[code]
+            if name not in self._heads:
+                self._heads[name] = PhoneHead.read(f"{name}.{ENCODER}")
+            pronunciation = Pronunciation(code, self._heads[name].phones)
+            self._languages[code] = _Language(self._heads[name], pronunciation)
+        return self._languages[code]
+
+
+@dataclass(frozen=True)
+class _Language:
+    head: PhoneHead
+    pronunciation: Pronunciation
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        return Spelling.of(self.pronunciation.rules)
+
+    def time(
+        self, text: str, said: Said, word: PlacedWord, log_probs: np.ndarray, *, chars: bool
+    ) -> WordTime:
+        """Of a written word that was said so, with its characters' if they are wanted."""
+        spans = _spans(word, said, log_probs)
+        known = [(score, end - start) for start, end, score in spans if score is not None]
+        score = float(np.average(*zip(*known, strict=True))) if known else None
+        found = characters(text, said, spans, tuple(self.head.phones), self.spelling) if chars else ()
+        return WordTime(spans[0][0], spans[-1][1], score, "head", found)
 
 
 def _frames(cut: Cut) -> int:
@@ -159,19 +186,16 @@ def _aligned(emission: np.ndarray, ways: Sequence[Sequence[Sequence[int]]]) -> A
         return align(emission, hmm_graph(ways, pause=PAUSE), **costs)
 
 
-def _time(word: PlacedWord, ways: Sequence[Sequence[int]], log_probs: np.ndarray) -> WordTime:
-    """A frame is the 10 ms around its time."""
-    said = [
-        np.exp(log_probs[span.first : span.stop, unit])
-        for unit, span in zip(ways[word.alternative], word.units, strict=True)
-        if unit != WILDCARD
+def _spans(word: PlacedWord, said: Said, log_probs: np.ndarray) -> list[Span]:
+    """Each phone of the word. A frame is the 10 ms around its time."""
+    return [
+        (
+            max(0.0, (span.first - 0.5) * FRAME_S),
+            (span.stop - 0.5) * FRAME_S,
+            None if unit == WILDCARD else float(np.exp(log_probs[span.first : span.stop, unit]).mean()),
+        )
+        for unit, span in zip(said.units, word.units, strict=True)
     ]
-    return WordTime(
-        start=max(0.0, (word.first - 0.5) * FRAME_S),
-        end=(word.stop - 0.5) * FRAME_S,
-        score=float(np.concatenate(said).mean()) if said else None,
-        timing="head",
-    )
 
 
 def _batches(lengths: Sequence[int], device: str) -> Iterator[list[int]]:

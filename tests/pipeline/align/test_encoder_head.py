@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import audio, stages
 from pipeline.align import Cut, align_segments, encoder_head
+from pipeline.align._characters import Spelling, characters
 from pipeline.align._features import padded_log_mel
 from pipeline.align._letters import pronounced
 from pipeline.align._phone_head import PAUSE, PhoneHead
@@ -152,7 +153,7 @@ def test_words_are_pronounced_in_all_the_ways_that_are_known():
 
     def said(*words: str) -> list[set[str]]:
         ways = pronunciation.alternatives(words)
-        return [{" ".join(names[i] for i in way) for way in own} for own in ways]
+        return [{" ".join(names[i] for i in way.units) for way in own} for own in ways]
 
     assert said("Read,")[0] == {"r eh d", "r iy d"}
     assert said("gloop")[0] == {"g l uw p"}  # in no dictionary
@@ -162,8 +163,39 @@ def test_words_are_pronounced_in_all_the_ways_that_are_known():
 
 def test_what_nobody_can_pronounce_is_a_wildcard():
     pronunciation, _ = english()
-    assert pronunciation.alternatives(["你"]) == [[[WILDCARD]]]
+    ((way,),) = pronunciation.alternatives(["你"])
+    assert way.units == (WILDCARD,)
     assert pronounced({}, "abc") == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "phones", "dealt"),
+    [
+        ("knife", "n ay f", [0, 1, 1, 1, 0]),
+        ("shoe", "sh uw", [0, 1, 1, 0]),
+        ("box", "b aa k s", [1, 1, 2]),
+        ("w", "d ah b ah l y uw", [7]),
+        ("twenty", "t w eh n t iy", [1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_phones_are_dealt_to_letters_as_they_are_spelt(word, phones, dealt):
+    assert Spelling.of(_rules()["en"]).dealt(word, tuple(phones.split())) == dealt
+
+
+def test_characters_have_the_times_of_what_is_said_for_them():
+    pronunciation, names = english()
+    spelling = Spelling.of(pronunciation.rules)
+
+    def placed(word: str, said: str) -> list[tuple[str, float, float] | str]:
+        (way,) = [
+            w for w in pronunciation.alternatives([word])[0] if " ".join(names[i] for i in w.units) == said
+        ]
+        units = [(0.1 * n, 0.1 * (n + 1), 0.5) for n in range(len(way.units))]
+        chars = characters(word, way, units, names, spelling)
+        return [c.char if c.start is None else (c.char, round(c.start, 2), round(c.end, 2)) for c in chars]
+
+    assert placed("“Oh!”", "ow") == ["“", ("O", 0, 0.05), ("h", 0.05, 0.1), "!", "”"]
+    assert placed("21", "t w eh n t iy w ah n") == [("2", 0, 0.5), ("1", 0.5, 0.9)]
 
 
 def test_text_in_another_script_is_refused(aligner):
