@@ -1,7 +1,7 @@
 """How exactly do the aligners place words, and how fast?
 
-    python bench/align.py [--only wav2vec2_mlx PocketSphinx ...] [--sets clean shipped ...] [--align-model FOLDER]
-                          [--model base] [--device cpu] [--precision float32] [--threads 2]
+    python bench/align.py [--only wav2vec2_mlx PocketSphinx ...] [--sets clean shipped ...] [--clips 4]
+                          [--align-model FOLDER] [--model base] [--device cpu] [--precision float32] [--threads 2]
                           [--pocketsphinx ENVIRONMENT] [--out FILE]
 
 Every aligner of this project, and others where they are installed and have their weights, on speech whose words
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "bench")]
 
 from align_data import Labelled, all_sets  # noqa: E402
 from align_systems import (  # noqa: E402
+    AFTER,
     PEERS,
+    HandedOver,
     NotHere,
     System,
     faster_whisper_words,
@@ -62,9 +65,13 @@ def system_named(name: str, args: argparse.Namespace) -> System:
     if name == PEERS[0]:
         return whisperx_align(args.align_model, args.threads)
     if name == PEERS[1]:
-        return faster_whisper_words(args.model, args.threads)
+        return whisperx_align(None, args.threads, random_weights=True)
     if name == PEERS[2]:
+        return faster_whisper_words(args.model, args.threads)
+    if name == PEERS[3]:
         return pocketsphinx(args.pocketsphinx)
+    if name in AFTER:
+        return HandedOver(AFTER[name], args.device, args.threads)
     model = args.model if backends.module("align", name).MODEL_KIND == "whisper" else args.align_model
     return ours(name, model=model, device=args.device, threads=args.threads, precision=args.precision)
 
@@ -74,6 +81,8 @@ def measure(system: System, data: Labelled) -> list[str]:
     errors, missing, seconds, speech = [], 0, 0.0, 0.0
     for recording, segments in data.parts:
         bare = [segment.model_copy(update={"words": ()}) for segment in segments]
+        if hasattr(system, "prepare"):
+            system.prepare(recording, bare)
         began = time.perf_counter()
         found = system(recording, bare, data.language)
         seconds += time.perf_counter() - began
@@ -84,9 +93,11 @@ def measure(system: System, data: Labelled) -> list[str]:
                 if at is not None:
                     errors.append((1000 * (at[0] - word.start), 1000 * (at[1] - word.end)))
     if not errors:
-        return [data.name, str(missing), *[""] * 7, str(missing), "", ""]
+        return [data.name, str(missing), *[""] * 7, str(missing), ""]
     signed = np.array(errors)
     off = np.abs(signed if data.ends_count else signed[:, 0])
+    if getattr(system, "speed_only", False):
+        return [data.name, str(len(errors) + missing), *[""] * 8, f"{speech / seconds:.1f}"]
     return [
         data.name,
         str(len(errors) + missing),
@@ -118,15 +129,17 @@ def one(name: str, args: argparse.Namespace) -> None:
 
 
 def chosen(folder: Path, args: argparse.Namespace):
-    for data in all_sets(folder):
-        if not args.sets or any(part in data.name for part in args.sets):
-            yield data
+    """The sets asked for, each with its first clips only where that was asked."""
+    for data in all_sets(folder, lambda name: not args.sets or any(part in name for part in args.sets)):
+        parts = tuple((recording, segments[: args.clips]) for recording, segments in data.parts)
+        yield replace(data, parts=parts)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", help="systems whose names hold one of these")
     parser.add_argument("--sets", nargs="*", help="sets whose names hold one of these")
+    parser.add_argument("--clips", type=int, help="so many segments of each recording")
     parser.add_argument("--model", default="base", help="Whisper whose attention is read")
     parser.add_argument("--align-model", help="wav2vec2 (default: the language's)")
     parser.add_argument("--device", default="cpu")
@@ -141,7 +154,7 @@ def main() -> None:
         return
     lines = [f"| {' | '.join(HEADINGS)} |", f"|{'---|' * len(HEADINGS)}"]
     print("\n".join(lines))
-    for name in (*backends.available("align"), *PEERS):
+    for name in (*backends.available("align"), *AFTER, *PEERS):
         if args.only and not any(part in name for part in args.only):
             continue
         process = subprocess.Popen(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,18 +83,22 @@ class Labelled:
     ends_count: bool = True
 
 
-def all_sets(workdir: Path) -> Iterator[Labelled]:
-    """Every set there is; those of a synthesiser only where its library is."""
-    yield from labelled(workdir)
-    yield from synthesised()
+def all_sets(workdir: Path, wanted: Callable[[str], bool] = bool) -> Iterator[Labelled]:
+    """Every set there is whose name is ``wanted``; those of a synthesiser only where its library is."""
+    yield from (data for data in labelled(workdir) if wanted(data.name))
+    yield from synthesised(wanted)
 
 
-def synthesised() -> Iterator[Labelled]:
+def synthesised(wanted: Callable[[str], bool] = bool) -> Iterator[Labelled]:
     for condition in CONDITIONS:
+        if not wanted(f"en, {condition}"):
+            continue
         stretch = {"0.8x": 1 / 0.8, "1.4x": 1 / 1.4}.get(condition, 1.0)
         spoken = [flite.speak(text, "rms", stretch) for text in ENGLISH]
         yield Labelled(f"en, {condition}", (_joined(spoken, condition),))
     for language in LANGUAGES:
+        if not wanted(f"{language}, clean"):
+            continue
         voices = (f"{language}+m8", f"{language}+f5")
         spoken = [espeak.speak(OTHERS[language], voice) for voice in voices]
         yield Labelled(f"{language}, clean", (_joined(spoken, "clean"),), language)

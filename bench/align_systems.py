@@ -16,15 +16,26 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import backends, models
+from pipeline.align import WINDOW_S, align_segments
+from pipeline.encoder_output import EncoderOutput
 from pipeline.plan import Choice
 from pipeline.recording import Recording
+from pipeline.vad import Chunk
 from schemas.options import AlignOptions, Options
 from schemas.transcript import Segment
 
 Times = list[tuple[float, float] | None]
 System = Callable[[Recording, Sequence[Segment], str], list[Times]]
+"""One that has ``prepare(recording, segments)`` is called with that before, on nobody's time. One with ``speed_only``
+places words anywhere."""
 
-PEERS = ("WhisperX's own align", "faster-whisper's word times", "PocketSphinx 5.1.1")
+PEERS = (
+    "WhisperX's own align",
+    "WhisperX's own align, random weights of base's shape",
+    "faster-whisper's word times",
+    "PocketSphinx 5.1.1",
+)
+AFTER = {"encoder_head after asr mlx": "mlx", "encoder_head after asr faster_whisper": "faster_whisper"}
 POCKETSPHINX = "pocketsphinx==5.1.1"
 
 
@@ -34,8 +45,6 @@ class NotHere(Exception):
 
 def ours(name: str, *, model: str | None, device: str, threads: int, precision: str | None) -> System:
     """A backend of ``pipeline/align``."""
-    from pipeline.align import align_segments
-
     precision = precision or ("int8" if name == "cross_attention" and device == "cpu" else "float32")
     loaded = {}
 
@@ -58,8 +67,60 @@ def ours(name: str, *, model: str | None, device: str, threads: int, precision: 
     return run
 
 
-def whisperx_align(model: str | None, threads: int) -> System:
-    """``whisperx.alignment.align`` itself, with a splitter of sentences that needs no download."""
+class HandedOver:
+    """``encoder_head`` on what the encoder of a transcription made of whole windows: only what is left to do."""
+
+    def __init__(self, backend: str, device: str, threads: int) -> None:
+        options = Options.from_flat(threads=threads)
+        precision = "int8" if backend == "faster_whisper" else "float32"
+        self._asr = backends.load("asr", Choice(backend, device, "base", precision), options)
+        self._aligner = backends.load("align", Choice("encoder_head", device), options)
+        self._folder = tempfile.TemporaryDirectory()
+        self._heard = EncoderOutput(Path(self._folder.name))
+
+    def prepare(self, recording: Recording, segments: Sequence[Segment]) -> None:
+        """Windows of up to 30 s, as many segments as there is room for."""
+        self._heard.begin("base")
+        spans: list[list[float]] = []
+        for start, end in sorted((max(0.0, s.start - 0.2), s.end + 0.2) for s in segments):
+            if spans and end - spans[-1][0] <= WINDOW_S:
+                spans[-1][1] = max(end, spans[-1][1])
+            else:
+                spans.append([start, min(end, start + WINDOW_S)])
+        for start, end in spans:
+            features = self._encoded(recording, start, min(end, recording.duration_s))
+            self._heard.keep(start, features[: round(50 * (end - start)) + 1])
+
+    def _encoded(self, recording: Recording, start: float, end: float) -> np.ndarray:
+        if hasattr(self._asr.whisper, "features"):
+            import mlx.core as mx
+
+            log_mel = self._asr._log_mel(recording, Chunk(start, end))
+            return np.array(self._asr.whisper.features(mx.array(log_mel)[None]).astype(mx.float32))[0]
+        from pipeline.asr.faster_whisper import log_mels
+
+        return np.array(
+            self._asr.whisper.encode(log_mels(self._asr.whisper, [recording.seconds(start, end)]))
+        )[0]
+
+    def __call__(self, recording: Recording, segments: Sequence[Segment], language: str) -> list[Times]:
+        found, _ = align_segments(
+            self._aligner,
+            recording,
+            segments,
+            language,
+            options=AlignOptions(),
+            progress=lambda fraction: None,
+            heard=self._heard,
+        )
+        return [[(word.start, word.end) for word in segment.words] for segment in found]
+
+
+def whisperx_align(model: str | None, threads: int, *, random_weights: bool = False) -> System:
+    """``whisperx.alignment.align`` itself, with a splitter of sentences that needs no download.
+
+    With random weights of the shape of WAV2VEC2_ASR_BASE_960H, its default for English, it shows how fast it is.
+    """
     import torch
     from whisperx import alignment
 
@@ -72,6 +133,10 @@ def whisperx_align(model: str | None, threads: int) -> System:
     loaded = {}
 
     def run(recording: Recording, segments: Sequence[Segment], language: str) -> list[Times]:
+        if random_weights and language != "en":
+            raise NotHere("English only")
+        if random_weights:
+            loaded["en"] = loaded.get("en") or _random_base()
         if language not in loaded:
             try:
                 loaded[language] = alignment.load_align_model(
@@ -80,14 +145,26 @@ def whisperx_align(model: str | None, threads: int) -> System:
             except Exception as error:
                 raise NotHere(f"its model for {language!r} is not on this machine") from error
         network, metadata = loaded[language]
+        samples = np.array(recording.mapped())
         found = []
         for segment in segments:
             given = [{"start": segment.start, "end": segment.end, "text": segment.text}]
-            words = alignment.align(given, network, metadata, recording.array, "cpu")["word_segments"]
+            words = alignment.align(given, network, metadata, samples, "cpu")["word_segments"]
             found.append(_matched(segment, [(w["word"], w.get("start"), w.get("end")) for w in words]))
         return found
 
+    run.speed_only = random_weights
     return run
+
+
+def _random_base() -> tuple:
+    import torch
+    from torchaudio.models import wav2vec2_base
+
+    torch.manual_seed(0)
+    labels = "-|etaonihsrdlumwcfgypbvk'xjqz"
+    metadata = {"language": "en", "dictionary": {c: i for i, c in enumerate(labels)}, "type": "torchaudio"}
+    return wav2vec2_base(aux_num_out=len(labels)).eval(), metadata
 
 
 def faster_whisper_words(model: str, threads: int) -> System:
@@ -98,7 +175,8 @@ def faster_whisper_words(model: str, threads: int) -> System:
     whisper = WhisperModel(str(files.path), device="cpu", compute_type="int8", cpu_threads=threads)
 
     def run(recording: Recording, segments: Sequence[Segment], language: str) -> list[Times]:
-        heard, _ = whisper.transcribe(recording.array, language=language, word_timestamps=True, beam_size=1)
+        samples = np.array(recording.mapped())
+        heard, _ = whisper.transcribe(samples, language=language, word_timestamps=True, beam_size=1)
         words = [(word.word, word.start, word.end) for part in heard for word in part.words or ()]
         whole = Segment(
             start=0,
