@@ -26,8 +26,8 @@ from schemas.transcript import Segment
 
 Times = list[tuple[float, float] | None]
 System = Callable[[Recording, Sequence[Segment], str], list[Times]]
-"""One that has ``prepare(recording, segments)`` is called with that before, on nobody's time. One with ``speed_only``
-places words anywhere."""
+"""Where a system has ``prepare(recording, segments)``, that is called before, on nobody's time. One that has
+``speed_only`` places words anywhere."""
 
 PEERS = (
     "WhisperX's own align",

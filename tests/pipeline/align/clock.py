@@ -5,14 +5,28 @@ So that what an aligner makes of known emissions can be checked to the frame, wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from pipeline.align._ctc import Vocabulary
+from pipeline.align._ctc_aligner import CtcAligner
 from pipeline.recording import Recording
 
 LABELS = ("-", "|", *"etaonihsrdlumwcfgypbvk'xjqz")  # torchaudio's English ones: "-" is the blank
 Said = tuple[str, float, float]
+FRAME_S = 0.02
+TALK: tuple[Said, ...] = (
+    ("okay", 1.0, 1.3),
+    ("so", 1.4, 1.6),
+    ("the", 1.7, 1.85),
+    ("budget", 1.95, 2.4),
+    ("is", 2.5, 2.7),
+    ("final", 8.0, 8.5),
+    ("now", 9.0, 9.4),
+)
+TALK_TEXT = " ".join(word for word, *_ in TALK)
 
 
 def recording(seconds: float) -> Recording:
@@ -44,6 +58,24 @@ class Heard:
                 log_probs[frame, 0] = -6.0
                 log_probs[frame, LABELS.index(label)] = 0.0
         return log_probs
+
+
+def ctc_aligner(heard: Heard, labels: Mapping[str, int] | None = None) -> CtcAligner:
+    """The aligner that ``whisperx`` and ``wav2vec2_mlx`` share, over these emissions."""
+    labels = labels or {label: number for number, label in enumerate(LABELS)}
+    vocabulary = Vocabulary.of(labels, blank=0)
+    return CtcAligner(lambda waveforms: [heard(waveform) for waveform in waveforms], vocabulary)
+
+
+def whisperx_model(heard: Heard) -> Any:
+    """The same as WhisperX wants it."""
+    import torch
+
+    class Model(torch.nn.Module):
+        def forward(self, waveform, lengths=None):
+            return torch.from_numpy(heard(waveform[0].numpy()))[None].float(), None
+
+    return Model()
 
 
 def _events(word: str, start: float, end: float, separators: bool) -> list[tuple[float, str]]:

@@ -8,33 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tiny_wav2vec2
-from clock import LABELS, Heard, Said, recording
+from clock import FRAME_S, LABELS, TALK, TALK_TEXT, Heard, Said, ctc_aligner, recording, whisperx_model
 
 from pipeline.align import Cut, align_segments, whisperx
-from pipeline.align._ctc import Vocabulary
-from pipeline.align._ctc_aligner import CtcAligner
 from pipeline.plan import Choice
 from pipeline.recording import Recording
 from schemas.errors import BackendUnavailable, ModelNotFound
 from schemas.options import AlignOptions, Options
 from schemas.transcript import Segment
 
-FRAME_S = 0.02
-TALK: tuple[Said, ...] = (
-    ("okay", 1.0, 1.3),
-    ("so", 1.4, 1.6),
-    ("the", 1.7, 1.85),
-    ("budget", 1.95, 2.4),
-    ("is", 2.5, 2.7),
-    ("final", 8.0, 8.5),
-    ("now", 9.0, 9.4),
-)
-
 
 def aligned(heard: Heard, seconds: float, *segments: Segment, language: str = "en"):
-    vocabulary = Vocabulary.of({label: i for i, label in enumerate(LABELS)}, blank=0)
     found, warnings = align_segments(
-        CtcAligner(lambda waveforms: [heard(waveform) for waveform in waveforms], vocabulary),
+        ctc_aligner(heard),
         recording(seconds),
         segments,
         language,
@@ -59,7 +45,7 @@ def check(found: dict[str, tuple], said: Sequence[Said], tolerance: float = 2 * 
 
 
 def test_words_are_where_they_are_heard():
-    check(words(TALK, "okay so the budget is final now", 0.5, 9.6, 12), TALK)
+    check(words(TALK, TALK_TEXT, 0.5, 9.6, 12), TALK)
 
 
 def test_a_numeral_does_not_swallow_the_gap_between_its_neighbours():
@@ -73,28 +59,21 @@ def test_a_numeral_does_not_swallow_the_gap_between_its_neighbours():
 
 def test_times_are_those_of_whisperx_where_it_is_right(monkeypatch):
     """Its path ends a word where the separator is heard, so ends may differ by a frame or two."""
-    torch = pytest.importorskip("torch")
     alignment = pytest.importorskip("whisperx.alignment")
-    heard = Heard(TALK)
-
-    class Model(torch.nn.Module):
-        def forward(self, waveform, lengths=None):
-            return torch.from_numpy(heard(waveform[0].numpy()))[None].float(), None
 
     class OneSentence:
         def span_tokenize(self, text):
             return [(0, len(text))]
 
     monkeypatch.setattr(alignment, "nltk_load", lambda path: OneSentence())
-    text = "okay so the budget is final now"
     theirs = alignment.align(
-        [{"start": 0.5, "end": 9.6, "text": text}],
-        Model(),
+        [{"start": 0.5, "end": 9.6, "text": TALK_TEXT}],
+        whisperx_model(Heard(TALK)),
         {"language": "en", "dictionary": {c: i for i, c in enumerate(LABELS)}, "type": "torchaudio"},
         recording(12).array,
         "cpu",
     )["word_segments"]
-    ours = words(TALK, text, 0.5, 9.6, 12)
+    ours = words(TALK, TALK_TEXT, 0.5, 9.6, 12)
     for word in theirs[:-1]:  # it ends the last one early
         assert ours[word["word"]] == pytest.approx((word["start"], word["end"]), abs=2.5 * FRAME_S)
 

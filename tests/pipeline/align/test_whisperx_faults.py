@@ -16,29 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_wav2vec2
-from clock import LABELS, Heard, Said, recording
+from clock import FRAME_S, LABELS, TALK, TALK_TEXT, Heard, Said, ctc_aligner, recording, whisperx_model
 
 from pipeline import sentences
 from pipeline.align import align_segments, whisperx
-from pipeline.align._ctc import Vocabulary
-from pipeline.align._ctc_aligner import CtcAligner
 from pipeline.plan import Choice
 from pipeline.recording import Recording
 from schemas.options import AlignOptions, Options
 from schemas.transcript import Segment
 
 KNOWN_FAULTY = "3.8.6"
-FRAME_S = 0.02
-TALK: tuple[Said, ...] = (
-    ("okay", 1.0, 1.3),
-    ("so", 1.4, 1.6),
-    ("the", 1.7, 1.85),
-    ("budget", 1.95, 2.4),
-    ("is", 2.5, 2.7),
-    ("final", 8.0, 8.5),
-    ("now", 9.0, 9.4),
-)
-TALK_TEXT = " ".join(word for word, *_ in TALK)
 
 Timed = tuple[str, float, float]
 Sentences = list[list[Timed]]
@@ -67,9 +54,7 @@ class Ours:
     """The driver over the CTC aligner that ``whisperx`` and ``wav2vec2_mlx`` share."""
 
     def align(self, case: Case) -> Sentences:
-        heard = Heard(case.said)
-        vocabulary = Vocabulary.of(case.labels, blank=0)
-        aligner = CtcAligner(lambda waveforms: [heard(waveform) for waveform in waveforms], vocabulary)
+        aligner = ctc_aligner(Heard(case.said), case.labels)
         return self._sentences(aligner, recording(case.seconds), case)
 
     def align_checkpoint(self, folder: Path, samples: np.ndarray, text: str) -> list[Timed]:
@@ -115,17 +100,10 @@ class Theirs:
     compared: list[int] = field(default_factory=lambda: [0])
 
     def align(self, case: Case) -> Sentences:
-        import torch
-
-        heard = Heard(case.said)
-
-        class Model(torch.nn.Module):
-            def forward(self, waveform, lengths=None):
-                return torch.from_numpy(heard(waveform[0].numpy()))[None].float(), None
-
         segment = {"start": case.start, "end": case.end, "text": case.text}
         metadata = {"language": case.language, "dictionary": case.labels, "type": "torchaudio"}
-        found = self.alignment.align([segment], Model(), metadata, recording(case.seconds).array, "cpu")
+        model, samples = whisperx_model(Heard(case.said)), recording(case.seconds).array
+        found = self.alignment.align([segment], model, metadata, samples, "cpu")
         return [[(w["word"], w.get("start"), w.get("end")) for w in s["words"]] for s in found["segments"]]
 
     def align_checkpoint(self, folder: Path, samples: np.ndarray, text: str) -> list[Timed]:
