@@ -48,6 +48,7 @@ class CpuKernels:
     """See :class:`pipeline.wav2vec2.kernels.Kernels`. In float32."""
 
     softmax_scale = float(_LOG2E)
+    gelu = staticmethod(gelu)
 
     def front(
         self,
@@ -96,9 +97,6 @@ class CpuKernels:
             tiles.append(grouped_product(x[:, first : stop + kernel - 1], weight, groups))
             mx.eval(tiles[-1])
         return mx.concatenate(tiles, axis=1)
-
-    def gelu(self, x: mx.array) -> mx.array:
-        return gelu(x)
 
     def norm(self, x: mx.array, norm: Norm) -> mx.array:
         """In place on a copy where something else refers to x."""

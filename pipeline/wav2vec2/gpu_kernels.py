@@ -14,10 +14,25 @@ if TYPE_CHECKING:
     from pipeline.wav2vec2.network import Convolution, Norm
 
 
+def grouped_product(x: mx.array, weight: mx.array, groups: int) -> mx.array:
+    """As one batched product, a group each; see :meth:`pipeline.wav2vec2.kernels.Kernels.grouped`."""
+    batch, time, _ = x.shape
+    out, kernel, own = weight.shape
+    frames = time - kernel + 1
+    x = mx.contiguous(x.reshape(batch, time, groups, own).transpose(0, 2, 1, 3))
+    windows = mx.as_strided(
+        x, (batch, groups, frames, kernel * own), (groups * time * own, time * own, own, 1)
+    )
+    weights = weight.reshape(groups, out // groups, kernel * own).swapaxes(1, 2)
+    return (windows @ weights).transpose(0, 2, 1, 3).reshape(batch, frames, out)
+
+
 class GpuKernels:
     """See :class:`pipeline.wav2vec2.kernels.Kernels`."""
 
     softmax_scale = 1.0
+    gelu = staticmethod(gelu)
+    grouped = staticmethod(grouped_product)
 
     def front(
         self,
@@ -36,13 +51,6 @@ class GpuKernels:
             x = gelu(x if layer.norm is None else self.norm(x, layer.norm))
         return x
 
-    def grouped(self, x: mx.array, weight: mx.array, groups: int) -> mx.array:
-        """As one batched product: a product a group over unfolded frames."""
-        return grouped_product(x, weight, groups)
-
-    def gelu(self, x: mx.array) -> mx.array:
-        return gelu(x)
-
     def norm(self, x: mx.array, norm: Norm) -> mx.array:
         return mx.fast.layer_norm(x, norm.weight, norm.bias, norm.eps)
 
@@ -55,16 +63,3 @@ class GpuKernels:
 
     def attention(self, q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None) -> mx.array:
         return mx.fast.scaled_dot_product_attention(q, k, v, scale=1.0, mask=mask)
-
-
-def grouped_product(x: mx.array, weight: mx.array, groups: int) -> mx.array:
-    """See :meth:`pipeline.wav2vec2.kernels.Kernels.grouped`."""
-    batch, time, _ = x.shape
-    out, kernel, own = weight.shape
-    frames = time - kernel + 1
-    x = mx.contiguous(x.reshape(batch, time, groups, own).transpose(0, 2, 1, 3))
-    windows = mx.as_strided(
-        x, (batch, groups, frames, kernel * own), (groups * time * own, time * own, own, 1)
-    )
-    weights = weight.reshape(groups, out // groups, kernel * own).swapaxes(1, 2)
-    return (windows @ weights).transpose(0, 2, 1, 3).reshape(batch, frames, out)
