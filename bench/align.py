@@ -2,7 +2,7 @@
 
     python bench/align.py [--only wav2vec2_mlx PocketSphinx ...] [--sets clean shipped ...] [--clips 4]
                           [--align-model FOLDER] [--model base] [--device cpu] [--precision float32] [--threads 2]
-                          [--pocketsphinx ENVIRONMENT] [--out FILE]
+                          [--labelled FOLDER] [--pocketsphinx ENVIRONMENT] [--out FILE]
 
 Every aligner of this project, and others where they are installed and have their weights, on speech whose words
 have known times (``align_data.py``): each system in a process of its own. Errors are absolute, beginnings and ends
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "bench")]
 
-from align_data import Labelled, all_sets  # noqa: E402
+from align_data import Labelled, all_sets, own  # noqa: E402
 from align_systems import (  # noqa: E402
     AFTER,
     PEERS,
@@ -130,7 +131,10 @@ def one(name: str, args: argparse.Namespace) -> None:
 
 def chosen(folder: Path, args: argparse.Namespace):
     """The sets asked for, each with its first clips only where that was asked."""
-    for data in all_sets(folder, lambda name: not args.sets or any(part in name for part in args.sets)):
+    more = [own(args.labelled, folder)] if args.labelled else []
+    for data in chain(
+        more, all_sets(folder, lambda name: not args.sets or any(part in name for part in args.sets))
+    ):
         parts = tuple((recording, segments[: args.clips]) for recording, segments in data.parts)
         yield replace(data, parts=parts)
 
@@ -140,6 +144,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="systems whose names hold one of these")
     parser.add_argument("--sets", nargs="*", help="sets whose names hold one of these")
     parser.add_argument("--clips", type=int, help="so many segments of each recording")
+    parser.add_argument("--labelled", type=Path, help="folder of sentences: NAME.wav and NAME.words.json")
     parser.add_argument("--model", default="base", help="Whisper whose attention is read")
     parser.add_argument("--align-model", help="wav2vec2 (default: the language's)")
     parser.add_argument("--device", default="cpu")

@@ -104,6 +104,12 @@ def synthesised(wanted: Callable[[str], bool] = bool) -> Iterator[Labelled]:
         yield Labelled(f"{language}, clean", (_joined(spoken, "clean"),), language)
 
 
+def own(folder: Path, workdir: Path) -> Labelled:
+    """The recordings of a folder, English sentences ``NAME.wav`` with ``NAME.words.json`` beside them."""
+    files = sorted(path for path in folder.glob("*.wav") if path.with_suffix(".words.json").is_file())
+    return Labelled(f"labelled in {folder.name}", tuple(_sentence(path, workdir) for path in files))
+
+
 def labelled(workdir: Path) -> Iterator[Labelled]:
     flite_words = _opened(SHIPPED / "syn_en_flite_words.flac", workdir)
     sentences = tuple(s for s in _segments(SHIPPED / "syn_en_flite_words") if s.start > CALIBRATED_S)
@@ -112,11 +118,8 @@ def labelled(workdir: Path) -> Iterator[Labelled]:
     folder = shared_folder()
     if folder is None:
         return
-    bobby = _opened(folder / "single/en_praat_bobby.wav", workdir)
-    words = _words(folder / "single/en_praat_bobby.words.json")
-    text = " ".join(word["word"] for word in words)
-    segment = Segment.model_validate({"start": 0, "end": bobby.duration_s, "text": text, "words": words})
-    yield Labelled("hand-labelled sentence", ((bobby, (segment,)),))
+    bobby = _sentence(folder / "single/en_praat_bobby.wav", workdir)
+    yield Labelled("hand-labelled sentence", (bobby,))
     clips = [folder / f"multi/ami_{name}" for name in AMI]
     parts = tuple((_opened(clip.with_suffix(".flac"), workdir), _of_speakers(clip)) for clip in clips)
     yield Labelled("AMI meetings, beginnings", parts, ends_count=False)
@@ -171,6 +174,14 @@ def under(samples: np.ndarray, condition: str) -> np.ndarray:
 
 def _opened(path: Path, workdir: Path) -> Recording:
     return audio.open_recording(str(path), AudioOptions(), workdir=Path(tempfile.mkdtemp(dir=workdir)))
+
+
+def _sentence(path: Path, workdir: Path) -> tuple[Recording, tuple[Segment, ...]]:
+    """A recording as one segment, with the words beside it."""
+    recording, words = _opened(path, workdir), _words(path.with_suffix(".words.json"))
+    text = " ".join(word["word"] for word in words)
+    segment = {"start": 0, "end": recording.duration_s, "text": text, "words": words}
+    return recording, (Segment.model_validate(segment),)
 
 
 def _words(path: Path) -> list[dict]:
