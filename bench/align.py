@@ -2,7 +2,7 @@
 
     python bench/align.py [--only wav2vec2_mlx PocketSphinx ...] [--sets clean shipped ...] [--clips 4]
                           [--align-model FOLDER] [--model base] [--device cpu] [--precision float32] [--threads 2]
-                          [--labelled FOLDER] [--pocketsphinx ENVIRONMENT] [--out FILE]
+                          [--labelled FOLDER] [--pocketsphinx ENVIRONMENT] [--stable-ts ENVIRONMENT] [--out FILE]
 
 Every aligner of this project, and others where they are installed and have their weights, on speech whose words
 have known times (``align_data.py``): each system in a process of its own. Errors are absolute, beginnings and ends
@@ -38,6 +38,7 @@ from align_systems import (  # noqa: E402
     faster_whisper_words,
     ours,
     pocketsphinx,
+    stable_ts,
     whisperx_align,
 )
 
@@ -71,6 +72,8 @@ def system_named(name: str, args: argparse.Namespace) -> System:
         return faster_whisper_words(args.model, args.threads)
     if name == PEERS[3]:
         return pocketsphinx(args.pocketsphinx)
+    if name == PEERS[4]:
+        return stable_ts(args.stable_ts, args.model, args.threads)
     if name in AFTER:
         return HandedOver(AFTER[name], args.device, args.threads)
     model = args.model if backends.module("align", name).MODEL_KIND == "whisper" else args.align_model
@@ -151,6 +154,7 @@ def main() -> None:
     parser.add_argument("--precision", help="default: int8 for cross_attention on a CPU, else float32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pocketsphinx", type=Path, default=Path("pocketsphinx-env"), help="its environment")
+    parser.add_argument("--stable-ts", type=Path, default=Path("stable-ts-env"), help="its environment")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
@@ -34,6 +35,7 @@ PEERS = (
     "WhisperX's own align, random weights of base's shape",
     "faster-whisper's word times",
     "PocketSphinx 5.1.1",
+    "stable-ts 2.19.1",
 )
 AFTER = {"encoder_head after asr mlx": "mlx", "encoder_head after asr faster_whisper": "faster_whisper"}
 POCKETSPHINX = "pocketsphinx==5.1.1"
@@ -186,6 +188,35 @@ def faster_whisper_words(model: str, threads: int) -> System:
         )
         times = iter(_matched(whole, words))
         return [[next(times) for _ in segment.text.split()] for segment in segments]
+
+    return run
+
+
+def stable_ts(environment: Path, model: str, threads: int) -> System:
+    """``align`` of stable-ts over faster-whisper, out of an environment in which it was put without what it needs.
+
+    ``pip install --no-deps stable-ts==2.19.1 openai-whisper tiktoken more-itertools``
+    """
+    packages = next(iter(environment.glob("lib/python*/site-packages")), None)
+    if packages is None:
+        raise NotHere(f"it is not in {environment}")
+    sys.path.append(str(packages))
+    import stable_whisper
+
+    files = models.find("whisper", model, formats=("ctranslate2",), required=True)
+    whisper = stable_whisper.load_faster_whisper(
+        str(files.path), device="cpu", compute_type="int8", cpu_threads=threads
+    )
+
+    def run(recording: Recording, segments: Sequence[Segment], language: str) -> list[Times]:
+        found = []
+        for segment in segments:
+            low = max(0.0, segment.start - 0.1)
+            samples = recording.seconds(low, min(recording.duration_s, segment.end + 0.1))
+            result = whisper.align(samples, segment.text, language=language, verbose=None)
+            words = result.all_words() if result else []
+            found.append(_matched(segment, [(w.word, w.start + low, w.end + low) for w in words]))
+        return found
 
     return run
 
