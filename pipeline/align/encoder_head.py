@@ -153,8 +153,10 @@ class _Language:
     ) -> WordTime:
         """Of a written word that was said so, with its characters' if they are wanted."""
         spans = _spans(word, said, log_probs)
-        known = [(score, end - start) for start, end, score in spans if score is not None]
-        score = float(np.average(*zip(*known, strict=True))) if known else None
+        known = [(end - start, score) for start, end, score in spans if score is not None]
+        score = (
+            sum(length * own for length, own in known) / sum(length for length, _ in known) if known else None
+        )
         found = characters(text, said, spans, tuple(self.head.phones), self.spelling) if chars else ()
         return WordTime(spans[0][0], spans[-1][1], score, "head", found)
 
