@@ -65,8 +65,14 @@ def systems() -> list[System]:
         for beam_size in (1, 5)
         for options in [(("batch_size", batch), ("compute_type", precision), ("beam_size", beam_size))]
     ]
+    behind = [
+        System(f"faster-whisper behind this product's guards, int8, beam {n}", "ours", (), options)
+        for n in (1, 5)
+        for options in [(("backend", "faster_whisper"), ("compute_type", "int8"), ("beam_size", n))]
+    ]
     return [
         *ours,
+        *behind,
         System(BASELINE, "mlx_whisper"),
         System("vayu-whisper, batch 8", "vayu_whisper", ("vayu-whisper==1.1.0",)),
         System("lightning-whisper-mlx, batch 8", "lightning_whisper", ("lightning-whisper-mlx==0.0.10",)),

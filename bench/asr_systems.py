@@ -21,7 +21,7 @@ Transcribe = Callable[[np.ndarray], Iterator[str]]
 
 
 def ours(job: dict) -> Transcribe:
-    """This engine behind the product's VAD and packing."""
+    """This engine, or another backend of the product, behind its VAD and packing."""
     from pipeline import backends
     from pipeline.plan import Choice
     from pipeline.recording import Recording
@@ -30,14 +30,16 @@ def ours(job: dict) -> Transcribe:
 
     options = Options(
         asr=AsrOptions(
-            batch_size=job["batch_size"],
+            batch_size=job.get("batch_size"),
             beam_size=job["beam_size"],
             threads=job["threads"],
             language="en",
         )
     )
-    precision = "float32" if job["device"] == "cpu" else "float16"
-    asr = backends.load("asr", Choice("mlx", job["device"], job["mlx"], precision), options)
+    backend = job.get("backend", "mlx")
+    weights = job["mlx"] if backend == "mlx" else job["ctranslate2"]
+    precision = job.get("compute_type") or ("float32" if job["device"] == "cpu" else "float16")
+    asr = backends.load("asr", Choice(backend, job["device"], weights, precision), options)
     vad = backends.load("vad", Choice("silero"), options)
 
     def transcribe(waveform: np.ndarray) -> Iterator[str]:
