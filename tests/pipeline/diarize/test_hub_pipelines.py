@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import backends, models
+from pipeline import backends, model_places, models
 from pipeline.diarize import _recipe, pyannote
 from pipeline.diarize._quiet import quiet
 from pipeline.model_files import ModelFiles
@@ -146,6 +146,12 @@ def short(clip) -> Recording:
 
 def load(folder: Path) -> pyannote.Pyannote:
     return pyannote.load(Choice("pyannote", model=str(folder), model_required=True), Options())
+
+
+@pytest.fixture(autouse=True)
+def _converted_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Converted copies of made-up pipelines do not belong in the user's cache."""
+    monkeypatch.setattr(model_places, "cache_root", lambda: tmp_path / "cache")
 
 
 def load_pyannote(choice: Choice) -> pyannote.Pyannote:
