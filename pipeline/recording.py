@@ -41,7 +41,7 @@ class Recording:
         array = np.ascontiguousarray(waveform, dtype="<f4")
         if array.ndim != 1:
             raise ValueError(f"a waveform has the shape (samples,), not {array.shape}")
-        return cls(len(array), hashlib.sha256(array.tobytes()).hexdigest(), array=array, path=path)
+        return cls(len(array), hashlib.sha256(array.data).hexdigest(), array=array, path=path)
 
     @property
     def duration_s(self) -> float:
