@@ -12,8 +12,8 @@ from schemas.errors import BackendUnavailable
 from schemas.options import Options
 
 _ASR_ON_GPU = ("mlx", "mlx_whisper", "faster_whisper")
-# On a CPU faster_whisper's int8 products are 12 to 20 % ahead of float32 ones at the same weights, beam and word errors,
-# in half the memory (docs/asr.md; `make bench-asr` compares them). MLX has no int8 products there.
+# On a CPU faster_whisper's int8 products are 12 to 20 % ahead of float32 ones at the same weights, beam and word
+# errors, in half the memory (docs/asr.md; `make bench-asr` compares them). MLX has no int8 products there.
 _ASR_ON_CPU = ("faster_whisper", "mlx", "mlx_whisper")
 
 
