@@ -8,13 +8,12 @@ from pipeline.recording import Recording
 from pipeline.whisper_mlx.log_mel import window_log_mel
 
 N_MELS = 80
-_STEP_FRAMES = 100
 _AFTER_FRAMES = 30  # of silence, at least
 _LONGEST_FRAMES = 3000
 
 
-def padded_log_mel(waveform: np.ndarray) -> np.ndarray:
-    """The log-mel frames, every 10 ms, of at most 30 s (frames, N_MELS); silence up to a whole second.
+def padded_log_mel(waveform: np.ndarray, step: int = 100) -> np.ndarray:
+    """The log-mel frames, every 10 ms, of at most 30 s (frames, N_MELS); silence up to a multiple of ``step``.
 
     Whisper was trained on whole windows of 30 s. A phone head that was trained on short ones reads short ones, for
     a fraction of the work.
@@ -22,4 +21,4 @@ def padded_log_mel(waveform: np.ndarray) -> np.ndarray:
     recording = Recording.from_array(waveform.astype(np.float32))
     window = window_log_mel(recording, 0, len(waveform), N_MELS)
     wanted = len(waveform) // 160 + _AFTER_FRAMES
-    return window[: min(_LONGEST_FRAMES, -(-wanted // _STEP_FRAMES) * _STEP_FRAMES)]
+    return window[: min(_LONGEST_FRAMES, -(-wanted // step) * step)]

@@ -8,16 +8,17 @@ ship with the package; the encoder is that of Whisper base's starter weights, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline import mlx_runtime
-from pipeline.align import Cut, WordTime
+from pipeline.align import Cut, WordTime, _encoders
 from pipeline.align._characters import Span, Spelling, characters
+from pipeline.align._encoders import STEP_FRAMES, Encode
 from pipeline.align._features import padded_log_mel
 from pipeline.align._phone_head import FRAME_S, PAUSE, PhoneHead
 from pipeline.align._pronunciation import Pronunciation, Said
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from pipeline.models import ModelFiles
     from pipeline.plan import Choice
 
-REQUIRES = ("mlx", "mlx_whisper")
+REQUIRES = ("mlx", "mlx_whisper", "ctranslate2")
 DEVICES = ("cpu", "cuda", "metal")
 VERSION = 2
 MODEL_KIND = "whisper"
-MODEL_FORMATS = ("mlx",)
+MODEL_FORMATS = ("ctranslate2", "mlx")  # for a CPU, and for a GPU
 
 ENCODER = "base"
 _OTHERS = ("de", "es", "fr", "hi", "it", "nl", "pl", "pt", "ru", "tr", "zh")
@@ -46,20 +47,16 @@ _SHORTEST_FRAMES = 3  # of a phone; where the text is too much for that, one
 _EDGE_COST = 3.0
 _WILDCARD_COST = 0.5
 _KNOWN = 0.5  # share of the words that must not be wildcards
-_FRAMES_AT_ONCE = 24_000  # of log-mel on a GPU; a CPU takes cut by cut
-
-Encode = Callable[[Sequence[np.ndarray]], Iterator[np.ndarray]]
-"""Log-mels (frames, mels) of one length in; the encoder's outputs (frames / 2, state) of each."""
 
 
 def weights(choice: Choice, options: Options) -> tuple[ModelFiles, ...]:
-    """Whisper base, which the heads belong to."""
+    """Whisper base, which the heads belong to, as the device wants it."""
     from pipeline import models
 
     files = models.find(
         MODEL_KIND,
         ENCODER,
-        formats=MODEL_FORMATS,
+        formats=MODEL_FORMATS[:1] if choice.device == "cpu" else MODEL_FORMATS[1:],
         required=True,
         model_dir=options.model_dir,
         allow_download=options.allow_download,
@@ -75,7 +72,7 @@ def encoder(_choice: Choice, _options: Options) -> str:
 def load(choice: Choice, options: Options) -> EncoderHead:
     """The encoder on the device. Raises what :func:`weights` raises."""
     (files,) = weights(choice, options)
-    return EncoderHead(_encoder(files, choice.device), files, choice.device)
+    return EncoderHead(_encoders.load(files, choice.device, options.asr.threads), files, choice.device)
 
 
 class EncoderHead:
@@ -108,10 +105,9 @@ class EncoderHead:
             if cut.heard is not None:
                 yield index, cut.heard.features[cut.heard.first :][: _frames(cut) // 2 + 1].astype(np.float32)
         unheard = [index for index, cut in enumerate(cuts) if cut.heard is None]
-        log_mels = [padded_log_mel(cuts[index].waveform) for index in unheard]
-        for batch in _batches([len(log_mel) for log_mel in log_mels], self.device):
-            encoded = self._encode([log_mels[i] for i in batch])
-            yield from zip([unheard[i] for i in batch], encoded, strict=True)
+        step = STEP_FRAMES[self.device]
+        for i, features in self._encode([padded_log_mel(cuts[index].waveform, step) for index in unheard]):
+            yield unheard[i], features
 
     def _placed(self, cut: Cut, features: np.ndarray) -> list[WordTime | None] | FailedToAlign:
         language = self._language(cut.language)
@@ -198,39 +194,3 @@ def _spans(word: PlacedWord, said: Said, log_probs: np.ndarray) -> list[Span]:
         )
         for unit, span in zip(said.units, word.units, strict=True)
     ]
-
-
-def _batches(lengths: Sequence[int], device: str) -> Iterator[list[int]]:
-    """Numbers of the log-mels that go through the encoder together: of one length, and not too many."""
-    most = 1 if device == "cpu" else _FRAMES_AT_ONCE
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (lengths[index] != lengths[batch[0]] or (len(batch) + 1) * lengths[index] > most):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
-
-
-def _encoder(files: ModelFiles, device: str) -> Encode:
-    mlx_runtime.import_mlx()
-    mlx_runtime.use_device(device)
-    from pipeline.whisper_mlx.config import read_config
-    from pipeline.whisper_mlx.encoder import Encoder
-    from pipeline.whisper_mlx.kernels import kernels_for
-    from pipeline.whisper_mlx.layers import Reader
-    from pipeline.whisper_mlx.model import DTYPES
-    from pipeline.whisper_mlx.weights import load_weights
-
-    config = read_config(files.path)
-    dtype = DTYPES["float32" if device == "cpu" else "float16"]
-    reader = Reader(load_weights(files.path, config), dtype, config.quantization)
-    return partial(_encoded, Encoder(reader, config.dims, kernels_for(device)), dtype)
-
-
-def _encoded(encoder: Any, dtype: Any, log_mels: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    import mlx.core as mx
-
-    features = encoder(mx.array(np.stack(log_mels)).astype(dtype)).astype(mx.float32)
-    yield from np.array(features)

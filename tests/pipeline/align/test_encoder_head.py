@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline import audio, stages
-from pipeline.align import Cut, align_segments, encoder_head
+from pipeline.align import Cut, _encoders, align_segments, encoder_head
 from pipeline.align._characters import Spelling, characters
 from pipeline.align._features import padded_log_mel
 from pipeline.align._letters import pronounced
@@ -82,7 +82,7 @@ def test_what_the_recognition_heard_serves_as_well_and_is_not_encoded_again(
         str(shipped / "syn_en_flite_words.flac"), AudioOptions(), workdir=tmp_path
     )
     segments = [segment for segment in flite if segment.end < 16.9]
-    (features,) = head._encode([window_log_mel(recording, 3_200, 272_000, 80)])
+    ((_, features),) = head._encode([window_log_mel(recording, 3_200, 272_000, 80)])
     monkeypatch.setattr(head, "_encode", lambda log_mels: pytest.fail("a cut was encoded"))
     with EncoderOutput(tmp_path) as heard:
         heard.begin("base")
@@ -97,8 +97,8 @@ def test_words_are_placed_by_what_the_recognition_heard(starter_weights, shipped
     """From the file to the words, and again from the cache of the text, where nothing is at hand any more."""
     starter_weights("whisper", "base", "mlx")
     encoded = []
-    own = encoder_head._encoded
-    monkeypatch.setattr(encoder_head, "_encoded", lambda *args: encoded.append(args) or own(*args))
+    own = encoder_head.padded_log_mel
+    monkeypatch.setattr(encoder_head, "padded_log_mel", lambda *args: encoded.append(args) or own(*args))
     backends = {"backend": "mlx", "align_backend": "encoder_head", "vad_method": "energy"}
     options = Options.from_flat(model="base", language="en", end_s=7, **backends)
     asked = JobRequest(operation="transcribe", path=str(shipped / "syn_en_flite_words.flac"), options=options)
@@ -213,6 +213,5 @@ def test_a_language_without_a_head_is_an_error_by_name_and_no_candidate_otherwis
 
 def test_cuts_of_one_length_share_a_batch_on_a_gpu():
     lengths = [300, 200, 300, 300, 1000]
-    assert list(encoder_head._batches(lengths, "cpu")) == [[1], [0], [2], [3], [4]]
-    assert list(encoder_head._batches(lengths, "metal")) == [[1], [0, 2, 3], [4]]
-    assert [len(batch) for batch in encoder_head._batches([3000] * 10, "cuda")] == [8, 2]
+    assert list(_encoders.batches(lengths)) == [[1], [0, 2, 3], [4]]
+    assert [len(batch) for batch in _encoders.batches([3000] * 10)] == [8, 2]
