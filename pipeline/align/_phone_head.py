@@ -34,8 +34,9 @@ class PhoneHead:
         from safetensors import safe_open
 
         with safe_open(DATA / f"{name}.safetensors", "numpy") as file:
-            weights = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118
             phones = file.metadata()["phones"].split()
+        weights = {key: _inward_first(tensor) for key, tensor in tensors.items()}
         return cls({phone: i for i, phone in enumerate(phones)}, weights.pop("prior"), weights)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
@@ -44,7 +45,7 @@ class PhoneHead:
 
         x = _gelu(self._inward(features))
         for name in ("conv1", "conv2"):
-            x = x + _gelu(_convolved(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]))
+            x = x + _gelu(self._linear(_neighbours(x), name))
         logits = self._linear(x, "outward").reshape(-1, len(self.phones))
         return log_softmax(logits, axis=1)
 
@@ -57,7 +58,7 @@ class PhoneHead:
         return self._linear(normalised, "inward")
 
     def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
-        return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
+        return x @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
 
 
 def _normalised(x: np.ndarray) -> np.ndarray:
@@ -65,10 +66,17 @@ def _normalised(x: np.ndarray) -> np.ndarray:
     return centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
 
 
-def _convolved(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Over three frames; x (frames, in), weight (out, in, 3)."""
+def _inward_first(tensor: np.ndarray) -> np.ndarray:
+    """Weights (out, in) as (in, out), and those of a convolution (out, in, 3) as (3 * in, out)."""
+    if tensor.ndim == 3:
+        tensor = tensor.transpose(0, 2, 1).reshape(len(tensor), -1)
+    return np.ascontiguousarray(tensor.T)
+
+
+def _neighbours(x: np.ndarray) -> np.ndarray:
+    """Each frame between the one before and the one after, (frames, 3 * features)."""
     padded = np.pad(x, ((1, 1), (0, 0)))
-    return sum(padded[k : k + len(x)] @ weight[:, :, k].T for k in range(3)) + bias
+    return np.concatenate([padded[k : k + len(x)] for k in range(3)], axis=1)
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pipeline.models import ModelFiles
     from pipeline.plan import Choice
 
-REQUIRES = ("mlx", "mlx_whisper", "ctranslate2")
+REQUIRES = ("mlx", "mlx_whisper", "ctranslate2", "threadpoolctl")
 DEVICES = ("cpu", "cuda", "metal")
 VERSION = 2
 MODEL_KIND = "whisper"
@@ -91,12 +91,16 @@ class EncoderHead:
 
     def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | FailedToAlign]:
         """Scores are the head's mean probabilities of the words' phones."""
+        from threadpoolctl import threadpool_limits
+
         self._thread.check()
         for cut in cuts:
             _check(cut.language)
         results: dict[int, list[WordTime | None] | FailedToAlign] = {}
-        for index, features in self._features(cuts):
-            results[index] = self._placed(cuts[index], features)
+        # The head's products are too small for several threads: these wait longer than they work.
+        with threadpool_limits(1, user_api="blas"):
+            for index, features in self._features(cuts):
+                results[index] = self._placed(cuts[index], features)
         return [results[index] for index in range(len(cuts))]
 
     def _features(self, cuts: Sequence[Cut]) -> Iterator[tuple[int, np.ndarray]]:
