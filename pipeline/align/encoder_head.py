@@ -109,6 +109,8 @@ class EncoderHead:
             if cut.heard is not None:
                 yield index, cut.heard.features[cut.heard.first :][: _frames(cut) // 2 + 1].astype(np.float32)
         unheard = [index for index, cut in enumerate(cuts) if cut.heard is None]
+        if not unheard:
+            return
         step = STEP_FRAMES[self.device]
         for i, features in self._encode([padded_log_mel(cuts[index].waveform, step) for index in unheard]):
             yield unheard[i], features
