@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from pipeline.align import _japanese as japanese
 from pipeline.align._letters import Phones, pronounced
 from pipeline.align._phone_head import DATA
 from pipeline.alignment_core import WILDCARD
@@ -35,19 +36,23 @@ class Pronunciation:
 
     def __init__(self, language: str, phones: Mapping[str, int]) -> None:
         self._language, self._ids = language, phones
-        self.rules = _rules()[language]
+        self.rules = _rules().get(language, {})
         self._lexicon = _lexicon() if language == "en" else {}
 
     def alternatives(self, words: Sequence[str]) -> list[list[Said]]:
         """For each of the words of a text the ways to say it, none for one that is not said."""
-        return [self._ways(forms) for forms in spoken_forms(words, self._language)]
+        ends = ["", *(word[-1:] for word in words[:-1])]
+        begins = [*(word[:1] for word in words[1:]), ""]
+        forms = spoken_forms(words, self._language)
+        return [self._ways(*own) for own in zip(forms, ends, begins, strict=True)]
 
-    def _ways(self, forms: Sequence[Form]) -> list[Said]:
+    def _ways(self, forms: Sequence[Form], before: str, after: str) -> list[Said]:
+        """``before`` and ``after``: the characters around the word."""
         ways: dict[tuple[int, ...], Said] = {}
         for form in forms:
             said = [Said((), (), form)]
             for word in form.words:
-                own = self._of_word(word)
+                own = self._of_word(word, before, after)
                 said = [
                     Said(way.units + units, (*way.counts, len(units)), form) for way in said for units in own
                 ][:_MOST_WAYS]
@@ -55,14 +60,27 @@ class Pronunciation:
                 ways.setdefault(way.units, way)
         return list(ways.values())[:_MOST_WAYS]
 
-    def _of_word(self, word: str) -> list[tuple[int, ...]]:
+    def _of_word(self, word: str, before: str, after: str) -> list[tuple[int, ...]]:
         """A wildcard where nothing is known of its letters."""
         if word == UNKNOWN:
             return [(WILDCARD,)]
         written = unicodedata.normalize("NFC", word)
-        found = self._lexicon.get(written) or [pronounced(self.rules, written)]
+        if self._language == "ja":
+            found = _japanese_ways(before + written + after, len(before), len(written))
+        else:
+            found = self._lexicon.get(written) or [pronounced(self.rules, written)]
         said = [tuple(self._ids[phone] for phone in phones if phone in self._ids) for phones in found]
         return [phones for phones in said if phones] or [(WILDCARD,)]
+
+
+def _japanese_ways(text: str, first: int, count: int) -> list[Phones]:
+    """Of the characters from ``first`` on, in the text around them."""
+    said: list[Phones] = [()]
+    for place in range(first, first + count):
+        around = text[place - 1 : place], text[place + 1 : place + 2]
+        own = japanese.ways(text[place], *around) or [()]
+        said = [start + phones for start in said for phones in own][:_MOST_WAYS]
+    return said
 
 
 @cache

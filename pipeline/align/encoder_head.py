@@ -39,7 +39,7 @@ MODEL_KIND = "whisper"
 MODEL_FORMATS = ("ctranslate2", "mlx")  # for a CPU, and for a GPU
 
 ENCODER = "base"
-_OTHERS = ("de", "es", "fr", "hi", "it", "nl", "pl", "pt", "ru", "tr", "zh")
+_OTHERS = ("de", "es", "fr", "hi", "it", "ja", "nl", "pl", "pt", "ru", "tr", "zh")
 HEADS = {"en": "english"} | dict.fromkeys(_OTHERS, "others")
 LANGUAGES = frozenset(HEADS)
 

@@ -1,7 +1,8 @@
 """Train the phone heads and learn the spelling rules; see README.md in this folder.
 
 ``python -m tools.train_aligner texts FORTUNES TEXTS.json`` collects what the voices read, and
-``python -m tools.train_aligner train TEXTS.json WHISPER_FOLDER OUT`` makes the rest.
+``python -m tools.train_aligner train TEXTS.json WHISPER_FOLDER OUT`` makes the rest;
+``python -m tools.train_aligner readings OUT`` makes the readings of kanji.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.align._letters import pronounced
-from tools.train_aligner import jobs, letters, phones
+from tools.train_aligner import jobs, letters, phones, readings
 from tools.train_aligner.corpus import UNKNOWN, Job, windows
 from tools.train_aligner.voices import Espeak
 
@@ -42,8 +43,13 @@ def main() -> None:
     train.add_argument("--epochs", type=int, default=10)
     train.add_argument("--device", default="cpu")
     train.add_argument("--workers", type=int, default=2)
+    kanji = commands.add_parser("readings")
+    kanji.add_argument("out", type=Path)
     args = parser.parse_args()
-    if args.command == "texts":
+    if args.command == "readings":
+        found = readings.readings(readings.words()).encode()
+        (args.out / "readings.ja.txt.xz").write_bytes(lzma.compress(found, preset=9))
+    elif args.command == "texts":
         args.out.write_text(json.dumps(_collected(args.fortunes), ensure_ascii=False), "utf-8")
     else:
         _train(args)

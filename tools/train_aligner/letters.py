@@ -22,12 +22,12 @@ _ROUNDS = 4
 
 def learned(pairs: Sequence[Pair]) -> dict[str, Chunk]:
     """Rules from words and their phones: a context (see :func:`pipeline.align._letters.context`) to phones."""
-    aligned = [(word, chunks) for word, chunks in _aligned(pairs) if chunks]
+    dealt = [(word, chunks) for word, chunks in aligned(pairs) if chunks]
     rules: dict[str, Chunk] = {}
     for sides in CONTEXTS:
         counts: dict[str, Counter[Chunk]] = defaultdict(Counter)
         before: dict[str, Chunk] = {}
-        for word, chunks in aligned:
+        for word, chunks in dealt:
             for place, chunk in enumerate(chunks):
                 key = context(word, place, sides)
                 counts[key][chunk] += 1
@@ -41,7 +41,8 @@ def learned(pairs: Sequence[Pair]) -> dict[str, Chunk]:
     return rules
 
 
-def _aligned(pairs: Sequence[Pair]) -> Iterable[tuple[str, list[Chunk] | None]]:
+def aligned(pairs: Sequence[Pair]) -> Iterable[tuple[str, list[Chunk] | None]]:
+    """Words with the phones of each of their letters, none for words that have too many."""
     scores = _first_guess(pairs)
     for _ in range(_ROUNDS):
         counts: dict[str, Counter[Chunk]] = defaultdict(Counter)
