@@ -47,6 +47,7 @@ def main() -> None:
     kanji.add_argument("out", type=Path)
     args = parser.parse_args()
     if args.command == "readings":
+        args.out.mkdir(parents=True, exist_ok=True)
         found = readings.readings(readings.words()).encode()
         (args.out / "readings.ja.txt.xz").write_bytes(lzma.compress(found, preset=9))
     elif args.command == "texts":
