@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from itertools import pairwise
 
 import numpy as np
 
@@ -115,13 +114,15 @@ def _fastest() -> Search:
 def _words(
     path: np.ndarray, columns: np.ndarray, labels: np.ndarray, graph: Graph
 ) -> tuple[PlacedWord | None, ...]:
-    edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+    begins = np.concatenate([[0], np.flatnonzero(np.diff(path)) + 1])
+    stops = np.append(begins[1:], len(path))
+    scores = np.add.reduceat(columns[np.arange(len(path)), labels[path]], begins) / (stops - begins)
+    states = path[begins]
+    of_states = (graph.word[states], graph.alternative[states], begins, stops, scores)
     found: list[list[tuple[int, Span]]] = [[] for _ in range(graph.words)]
-    for first, stop in pairwise(edges):
-        state = path[first]
-        if graph.word[state] >= 0:
-            score = float(columns[first:stop, labels[state]].mean())
-            found[graph.word[state]].append((int(graph.alternative[state]), Span(first, stop, score)))
+    for word, alternative, first, stop, score in zip(*(a.tolist() for a in of_states), strict=True):
+        if word >= 0:
+            found[word].append((alternative, Span(first, stop, score)))
     return tuple(_word(spans) for spans in found)
 
 
