@@ -114,11 +114,8 @@ def test_a_system_that_fails_is_a_line_of_the_table(tmp_path, monkeypatch):
 def test_a_minute_of_a_meeting_is_measured(starter_weights, tmp_path, monkeypatch, capsys):
     """A short piece of one, each system in a process of its own; text and times are checked, not how fast."""
     starter_weights("whisper", "base", "ctranslate2")
-    clip = cut(tmp_path / "clip.wav", 41.4, 53.5)
-    (tmp_path / "clip.txt").write_text(
-        "The invoice list. It fails whenever there are more than twelve hundred rows. And when do you expect a "
-        "fix? I would say Thursday afternoon. Tomás is working on it right now."
-    )
+    clip = cut(tmp_path / "clip.wav", 49.0, 53.5)
+    (tmp_path / "clip.txt").write_text("I would say Thursday afternoon. Tomás is working on it right now.")
     monkeypatch.chdir(tmp_path)
     argv = [
         "bench",
@@ -141,7 +138,7 @@ def test_a_minute_of_a_meeting_is_measured(starter_weights, tmp_path, monkeypatc
         assert float(line[3]) > 0
         assert 100 < float(line[5].partition(",")[0]) < 4000
         assert float(re.match(r"[\d.]+", line[6])[0]) < 25
-    assert "0.2 minutes" in out
+    assert "0.1 minutes" in out
     assert (tmp_path / "clip-bench.svg").stat().st_size > 1000
 
 
