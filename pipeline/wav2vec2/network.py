@@ -12,12 +12,15 @@ the host), and normalising is a change of the convolution's weights, one set a w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import mlx.core as mx
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pipeline.machine import usable_cores
 from pipeline.wav2vec2.checkpoint import Tensors
 from pipeline.wav2vec2.config import Config
 from pipeline.wav2vec2.kernels import Kernels, kernels_for
@@ -107,7 +110,8 @@ class Network:
             batch[row, : len(waveform)] = waveform
         weight, bias = None, None
         if self._group is not None:
-            folded = [self._group.folded(waveform, first.stride) for waveform in waveforms]
+            with ThreadPoolExecutor(min(len(waveforms), usable_cores())) as pool:
+                folded = list(pool.map(partial(self._group.folded, stride=first.stride), waveforms))
             # scaled to what float16 holds best, and the weights against it
             level = [max(1e-6, float(np.abs(waveform).max())) for waveform in waveforms]
             batch /= np.array(level, np.float32)[:, None]
@@ -192,10 +196,12 @@ class _GroupNorm:
 
         A bias of the convolution falls out of the norm.
         """
-        windows = sliding_window_view(waveform, self.weight.shape[1])[::stride].astype(np.float64)
-        mean = windows.mean(axis=0)
-        centred = windows - mean
-        covariance = centred.T @ centred / len(windows)
+        windows = sliding_window_view(waveform, self.weight.shape[1])[::stride].T.astype(
+            np.float64, order="C"
+        )
+        mean = windows.mean(axis=1)
+        windows -= mean[:, None]
+        covariance = windows @ windows.T / windows.shape[1]
         variance = np.einsum("ok,kl,ol->o", self.weight, covariance, self.weight, optimize=True)
         factor = self.scale / np.sqrt(np.maximum(variance, 0.0) + _NORM_EPS)
         return (self.weight * factor[:, None]).T, self.shift - factor * (self.weight @ mean)
