@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 import numpy as np
 
+from pipeline.vector_loops.exponential import LOG2E, compiled
 from pipeline.wav2vec2.kernels import unfolded
-from pipeline.whisper_mlx.cpu_kernels import _LOG2E, _compiled, gelu, in_place, softmax
+from pipeline.whisper_mlx.cpu_kernels import gelu, in_place, softmax
 
 if TYPE_CHECKING:
     from pipeline.wav2vec2.network import Convolution, Norm
@@ -26,7 +27,7 @@ _POSITION_TILE = 250
 _f32 = np.float32
 
 
-@_compiled()
+@compiled()
 def norm_rows(x, weight, bias, eps):
     """Layer norm over each row of x (rows, n), in place."""
     for r in range(x.shape[0]):
@@ -47,7 +48,7 @@ def norm_rows(x, weight, bias, eps):
 class CpuKernels:
     """See :class:`pipeline.wav2vec2.kernels.Kernels`. In float32."""
 
-    softmax_scale = float(_LOG2E)
+    softmax_scale = float(LOG2E)
     gelu = staticmethod(gelu)
 
     def front(
