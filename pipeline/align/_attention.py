@@ -7,6 +7,7 @@ the speech): the text is read aloud to the decoder, so to say, and where it list
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +23,7 @@ WINDOW_SAMPLES = 480_000
 FRAME_S = 0.02  # of the encoder's output
 LONGEST_TEXT = 440  # tokens; the decoder's context is 448, with the special ones
 _FLOATS = ("float32", "float16", "bfloat16")
+_SILENCE = slice(200, 400)  # frames
 MEDIAN_WIDTH = 3  # frames; OpenAI's 7 smooths over single characters
 
 
@@ -35,7 +37,11 @@ class Attention(Protocol):
         ...
 
     def encoded(self, features: np.ndarray) -> Any:
-        """What :meth:`encode` gives, out of the encoder's output (frames, state) that is there already."""
+        """What :meth:`encode` gives, out of the encoder's output (frames, state) that is there already.
+
+        Some seconds of silence go behind it: between words Whisper looks there, and where there is none, words are
+        20 ms further off in the mean.
+        """
         ...
 
     def tokens(self, text: str) -> list[int]:
@@ -81,9 +87,11 @@ class _CTranslate2:
         return np.array(self._model.encode(storage, to_cpu=True))  # (1, frames, features)
 
     def encoded(self, features: np.ndarray) -> np.ndarray:
-        if len(features) == self._model.n_mels:  # CTranslate2 would take it for a spectrogram
-            features = features[:-1]
-        return np.ascontiguousarray(features, np.float32)[None]
+        return np.concatenate([features.astype(np.float32), self._silence])[None]
+
+    @cached_property
+    def _silence(self) -> np.ndarray:
+        return self.encode(np.zeros(WINDOW_SAMPLES, np.float32))[0, _SILENCE].astype(np.float32)
 
     def tokens(self, text: str) -> list[int]:
         return self._whisper.hf_tokenizer.encode(_plain(text), add_special_tokens=False).ids
@@ -139,7 +147,12 @@ class _Mlx:
         return encoded
 
     def encoded(self, features: np.ndarray) -> Any:
-        return mlx_runtime.import_mlx().array(features).astype(self._dtype)[None]
+        mx = mlx_runtime.import_mlx()
+        return mx.concatenate([mx.array(features).astype(self._dtype), self._silence])[None]
+
+    @cached_property
+    def _silence(self) -> Any:
+        return self.encode(np.zeros(WINDOW_SAMPLES, np.float32))[0, _SILENCE]
 
     def tokens(self, text: str) -> list[int]:
         return self._tokenizer("en").encode(_plain(text))

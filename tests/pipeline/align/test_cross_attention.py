@@ -12,6 +12,7 @@ from pipeline import audio
 from pipeline.align import Cut, _attention, align_segments, cross_attention
 from pipeline.align._attention import FRAME_S, LONGEST_TEXT
 from pipeline.align._calibration import lag_s
+from pipeline.encoder_output import EncoderOutput
 from pipeline.recording import Recording
 from schemas.errors import BackendUnavailable, FailedToAlign
 from schemas.options import AlignOptions, AudioOptions
@@ -25,11 +26,17 @@ def opened(path, tmp_path) -> Recording:
     return audio.open_recording(str(path), AudioOptions(), workdir=tmp_path)
 
 
-def errors_ms(aligner, recording: Recording, segments: Sequence[Segment]) -> np.ndarray:
+def errors_ms(aligner, recording: Recording, segments: Sequence[Segment], heard=None) -> np.ndarray:
     """How far the starts and ends of words are off, for segments that hold the true times."""
     bare = [segment.model_copy(update={"words": ()}) for segment in segments]
     found, _ = align_segments(
-        aligner, recording, bare, "en", options=AlignOptions(), progress=lambda fraction: None
+        aligner,
+        recording,
+        bare,
+        "en",
+        options=AlignOptions(),
+        progress=lambda fraction: None,
+        heard=heard,
     )
     pairs = [
         pair for a, b in zip(found, segments, strict=True) for pair in zip(a.words, b.words, strict=True)
@@ -74,6 +81,25 @@ def test_words_are_within_the_margins_on_exactly_timed_speech(aligner, shipped, 
     assert np.median(off) <= 35
     assert off.mean() <= 60
     assert (off <= 50).mean() >= 0.65
+
+
+def test_what_the_recognition_heard_is_not_encoded_again(aligner, shipped, flite, tmp_path, monkeypatch):
+    """Measured: mean 33 ms, 83 % within 50 ms; without silence behind the cuts 52 and 63 %."""
+    attention = aligner("cross_attention")
+    recording = opened(shipped / "syn_en_flite_words.flac", tmp_path)
+    start = flite[0].start - 0.2
+    window = np.zeros(_attention.WINDOW_SAMPLES, np.float32)
+    speech = recording.seconds(start, flite[-1].end + 0.2)
+    window[: len(speech)] = speech
+    features = attention._attention.encode(window)[0, : len(speech) // 320]
+    attention._attention._silence  # noqa: B018 - encoded once
+    monkeypatch.setattr(attention._attention, "encode", lambda waveform: pytest.fail("a cut was encoded"))
+    with EncoderOutput(tmp_path) as heard:
+        heard.begin("base")
+        heard.keep(start, features)
+        off = np.abs(errors_ms(attention, recording, flite, heard))
+    assert off.mean() <= 45
+    assert (off <= 50).mean() >= 0.7
 
 
 def test_words_are_within_the_margins_on_hand_labelled_speech(aligner, shared_audio, tmp_path):
