@@ -9,6 +9,7 @@ ship with the package; the encoder is that of Whisper base's starter weights, wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from pipeline.align._phone_head import FRAME_S, PAUSE, PhoneHead
 from pipeline.align._pronunciation import Pronunciation, Said
 from pipeline.align._words import spoken_units
 from pipeline.alignment_core import WILDCARD, Alignment, PlacedWord, align, hmm_graph
+from pipeline.machine import usable_cores
 from pipeline.recording import SAMPLE_RATE
 from schemas.errors import BackendUnavailable, FailedToAlign
 from schemas.options import Options
@@ -96,12 +98,14 @@ class EncoderHead:
         self._thread.check()
         for cut in cuts:
             _check(cut.language)
-        results: dict[int, list[WordTime | None] | FailedToAlign] = {}
+            self._language(cut.language)
         # The head's products are too small for several threads: these wait longer than they work.
-        with threadpool_limits(1, user_api="blas"):
-            for index, features in self._features(cuts):
-                results[index] = self._placed(cuts[index], features)
-        return [results[index] for index in range(len(cuts))]
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
+            placed = {
+                index: pool.submit(self._placed, cuts[index], features)
+                for index, features in self._features(cuts)
+            }
+            return [placed[index].result() for index in range(len(cuts))]
 
     def _features(self, cuts: Sequence[Cut]) -> Iterator[tuple[int, np.ndarray]]:
         """Numbers of cuts, and the encoder's output for them (frames, state): heard before, or now."""

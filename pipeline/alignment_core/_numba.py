@@ -8,7 +8,7 @@ from numba import njit
 _BEGIN = 255
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def search(columns, labels, shortest, first, before, starts, ends, low, high):  # noqa: C901 - one loop nest
     """The state of each frame (frames,) of the best path, empty if there is none; see ``align`` for the rest."""
     frames, states = len(columns), len(labels)
