@@ -112,7 +112,13 @@ def _save_random_plda(folder: Path) -> None:
 
 
 @pytest.fixture
-def community_1(parts, tmp_path) -> Path:
+def conversions(tmp_path, monkeypatch) -> None:
+    """Converted copies of made-up pipelines do not belong in the user's cache."""
+    monkeypatch.setattr(model_places, "cache_root", lambda: tmp_path / "cache")
+
+
+@pytest.fixture
+def community_1(parts, tmp_path, conversions) -> Path:
     folder = tmp_path / "speaker-diarization-community-1"
     shutil.copytree(parts, folder)
     (folder / "config.yaml").write_text(COMMUNITY_1, "utf-8")
@@ -120,7 +126,7 @@ def community_1(parts, tmp_path) -> Path:
 
 
 @pytest.fixture
-def version_3_1(parts, tmp_path, monkeypatch) -> Path:
+def version_3_1(parts, tmp_path, monkeypatch, conversions) -> Path:
     """3.1's folder; the networks that it names lie elsewhere."""
     (tmp_path / "config.yaml").write_text(VERSION_3_1, "utf-8")
     elsewhere = {
@@ -146,12 +152,6 @@ def short(clip) -> Recording:
 
 def load(folder: Path) -> pyannote.Pyannote:
     return pyannote.load(Choice("pyannote", model=str(folder), model_required=True), Options())
-
-
-@pytest.fixture(autouse=True)
-def _converted_in_a_folder_of_its_own(tmp_path, monkeypatch):
-    """Converted copies of made-up pipelines do not belong in the user's cache."""
-    monkeypatch.setattr(model_places, "cache_root", lambda: tmp_path / "cache")
 
 
 def load_pyannote(choice: Choice) -> pyannote.Pyannote:
