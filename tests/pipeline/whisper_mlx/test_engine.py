@@ -162,33 +162,33 @@ def test_windows_that_come_up_later_are_decoded_too(model) -> None:
 def test_when_memory_runs_out_smaller_batches_go_on(model, monkeypatch) -> None:
     engine = Engine(model, slots=4)
     expected = tokens(decoded(Engine(model, slots=1)))
-    encode = Engine.encode
+    encode = Engine.encode_keeping
 
-    def scarce(self, log_mels):
+    def scarce(self, *given):
         if self.slots > 2:
             raise RuntimeError("[malloc] Unable to allocate 1 bytes.")
-        return encode(self, log_mels)
+        return encode(self, *given)
 
-    monkeypatch.setattr(Engine, "encode", scarce)
+    monkeypatch.setattr(Engine, "encode_keeping", scarce)
     assert tokens(decoded(engine)) == expected
     assert engine.slots == 2
 
 
 def test_a_window_that_does_not_fit_is_a_coded_error(model, monkeypatch) -> None:
-    def nothing_left(self, log_mels):
+    def nothing_left(self, *given):
         raise RuntimeError("cudaMallocAsync failed: out of memory")
 
-    monkeypatch.setattr(Engine, "encode", nothing_left)
+    monkeypatch.setattr(Engine, "encode_keeping", nothing_left)
     with pytest.raises(StageFailed) as caught:
         decoded(Engine(model, slots=4))
     assert caught.value.code == "out_of_memory"
 
 
 def test_other_errors_in_a_lane_are_raised(model, monkeypatch) -> None:
-    def broken(self, log_mels):
+    def broken(self, *given):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(Engine, "encode", broken)
+    monkeypatch.setattr(Engine, "encode_keeping", broken)
     with pytest.raises(RuntimeError, match="something else"):
         decoded(Engine(model, slots=4, lanes=2))
 
