@@ -7,7 +7,7 @@ finished is dropped unread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -15,7 +15,7 @@ import mlx.core as mx
 
 from pipeline.whisper_mlx.decoding import Choice, Strategy, Track
 from pipeline.whisper_mlx.kernels import KeysValues
-from pipeline.whisper_mlx.kv_cache import SelfCache, TracedCache, WindowCross, inherited
+from pipeline.whisper_mlx.kv_cache import CrossLayers, SelfCache, TracedCache, WindowCross, inherited
 from pipeline.whisper_mlx.model import Model
 from pipeline.whisper_mlx.timestamp_rules import History, Rules
 from pipeline.whisper_mlx.tokens import Prompt
@@ -187,15 +187,9 @@ class Batch:
 
     def _launch_parts(self, *noise: mx.array) -> tuple[tuple[mx.array, ...], State]:
         """A step whose shapes follow what each hypothesis has said so far."""
-        state = self.state
-        mask = self.cache.open_columns()
-        hidden = self.model.decoder(state.tokens, state.positions, self.cache, mask, self.cross)
-        history = (state.last, state.previous, state.stamp)
-        report, tokens, scores, *rest = self._next(
-            self.model.decoder.logits(hidden), state.scores, history, *noise
-        )
-        self.cache.advance(*rest[3:])
-        return report, State(tokens, self._moved(state.positions), scores, *rest[:3])
+        report, state, *parents = self._stepped(self.state, self.cache, self.cross, self._next, *noise)
+        self.cache.advance(*parents)
+        return report, state
 
     def _launch_whole(self, *noise: mx.array) -> tuple[tuple[mx.array, ...], State]:
         """A step as one compiled function, which costs the host a fraction of building it anew."""
@@ -214,21 +208,29 @@ class Batch:
     def _decoded_step(
         self, arrays: list[mx.array], column: mx.array, kept: tuple, cross: list[KeysValues], *noise: mx.array
     ) -> tuple:
-        state = State(*arrays)
         mask, keys, values = kept
         cache = TracedCache(keys, values, mask, column)
-        hidden = self.model.decoder(state.tokens, state.positions, cache, cache.open_columns(), cross)
-        history = (state.last, state.previous, state.stamp)
-        report, tokens, scores, *rest = self._choose_next(
-            self.model.decoder.logits(hidden), state.scores, history, *noise
-        )
-        mask = inherited(cache.mask, *rest[3:]) if rest[3:] else cache.mask
-        state = State(tokens, self._moved(state.positions), scores, *rest[:3])
+        report, state, *parents = self._stepped(State(*arrays), cache, cross, self._choose_next, *noise)
+        mask = inherited(cache.mask, *parents) if parents else cache.mask
         return report, state.arrays(), mask, cache.keys, cache.values
 
-    def _moved(self, positions: mx.array) -> mx.array:
+    def _stepped(
+        self,
+        state: State,
+        cache: SelfCache | TracedCache,
+        cross: CrossLayers,
+        choose: Callable[..., tuple],
+        *noise: mx.array,
+    ) -> tuple:
+        """The report, the state after the step, and the parents where hypotheses have some."""
+        hidden = self.model.decoder(state.tokens, state.positions, cache, cache.open_columns(), cross)
+        history = (state.last, state.previous, state.stamp)
+        report, tokens, scores, last, previous, stamp, *parents = choose(
+            self.model.decoder.logits(hidden), state.scores, history, *noise
+        )
         # a finished row that is still in its slot runs on, and must not leave the table of positions
-        return mx.minimum(positions + 1, self.model.dims.n_text_ctx - 1)
+        positions = mx.minimum(state.positions + 1, self.model.dims.n_text_ctx - 1)
+        return report, State(tokens, positions, scores, last, previous, stamp), *parents
 
     def _noise(self, rows: list[Row]) -> list[mx.array]:
         """Gumbel noise of each row's own seed, so that a sample does not depend on the rows beside it."""
