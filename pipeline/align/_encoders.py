@@ -5,7 +5,6 @@ On a CPU int8 products are what counts, and MLX has none there.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import mlx_runtime
+from pipeline.machine import usable_cores
 
 if TYPE_CHECKING:
     from pipeline.models import ModelFiles
@@ -30,7 +30,7 @@ Encode = Callable[[Sequence[np.ndarray]], Iterator[tuple[int, np.ndarray]]]
 def load(files: ModelFiles, device: str, threads: int) -> Encode:
     """The encoder of the Whisper that ``files`` hold; ``threads`` of 0 are all cores."""
     if files.format == "ctranslate2":
-        return _by_ctranslate2(files, threads or min(_MOST_THREADS, _cores()))
+        return _by_ctranslate2(files, threads or min(_MOST_THREADS, usable_cores()))
     return _by_mlx(files, device)
 
 
@@ -88,9 +88,3 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(index)
     if batch:
         yield batch
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -22,6 +22,7 @@ import numpy as np
 
 from pipeline.asr import ChunkText, Keep
 from pipeline.asr._guards import guarded
+from pipeline.encoder_output import FRAME_S
 from pipeline.recording import SAMPLE_RATE, Recording
 from pipeline.vad import WINDOW_S, Chunk, SpeechRegion, windows
 from pipeline.whisper_mlx.windows import compression_ratio
@@ -31,7 +32,6 @@ from schemas.transcript import Segment
 
 WINDOW_SAMPLES = round(WINDOW_S * SAMPLE_RATE)
 SECONDS_PER_TIMESTAMP = 0.02
-SECONDS_PER_FRAME = 0.02  # of the encoder's output
 LANGUAGE_WINDOWS = 4
 SURE_OF_LANGUAGE = 0.5  # for a chunk to have another language than its recording
 MOST_TOKENS = 224  # that Whisper writes for a window: half of its context
@@ -160,7 +160,7 @@ def decode_with_fallback(
 
 def frames_of(span: Chunk) -> int:
     """How many frames of Whisper's encoder hear a stretch of at most 30 s."""
-    return int(round(min(span.end - span.start, WINDOW_S) / SECONDS_PER_FRAME, 3)) + 1
+    return int(round(min(span.end - span.start, WINDOW_S) / FRAME_S, 3)) + 1
 
 
 @dataclass(frozen=True)
