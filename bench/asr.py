@@ -31,6 +31,8 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from pipeline._bench_process import last_line  # noqa: E402
+
 RATE = 16_000
 UNFIT = {"en_uberi", "en_stereo_2ch_2spk"}  # the normaliser writes "one two three" as 123; two people at once
 BASELINE = "mlx-whisper"
@@ -275,13 +277,6 @@ def install(system: System, folder: Path) -> None:
     (site / "beside.pth").write_text(f"import site; site.addsitedir({here!r})\n", encoding="utf-8")
     pip = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps")
     quietly(*pip, "--target", str(site), *system.packages)
-
-
-def last_line(text: str | None) -> str:
-    """The last error that a process named, else what it said last, short enough for a table."""
-    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-    return ([*lines, *errors] or ["no message"])[-1][:120]
 
 
 def table(shown: list[System], results: Path, audio: Path) -> str:

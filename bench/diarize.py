@@ -26,11 +26,12 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "accuracy"), str(ROOT / "bench")]
 
-from asr import last_line, write_wav  # noqa: E402
+from asr import write_wav  # noqa: E402
 from recordings import WHY_ABSENT, shared_folder  # noqa: E402
 from speaker_scores import Der, der  # noqa: E402
 
 from pipeline import rttm  # noqa: E402
+from pipeline._bench_process import last_line  # noqa: E402
 from pipeline.audio import load_waveform  # noqa: E402
 from schemas.diarization import SpeakerTurn  # noqa: E402
 

@@ -20,15 +20,16 @@ def measured(module: str, *job: Any) -> dict[str, Any]:
         [sys.executable, "-P", "-m", module, json.dumps(job)], capture_output=True, text=True
     )
     if done.returncode:
-        return {"failed": _last_error(done.returncode, done.stderr)}
+        why = last_line(done.stderr)
+        return {"failed": f"its process ended with status {done.returncode}: {why}"}
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _last_error(status: int, stderr: str) -> str:
-    """Why a process ended, short enough for a table."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-    return f"its process ended with status {status}: {([*lines, *named] or ['no message'])[-1][:120]}"
+def last_line(text: str | None) -> str:
+    """The last error that a process named, else what it said last, short enough for a table."""
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return ([*lines, *errors] or ["no message"])[-1][:120]
 
 
 def answer(work: Callable[..., dict[str, Any]]) -> None:
