@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from placed_words import placed
 
 from pipeline import audio
 from pipeline.align import Cut, _attention, align_segments, cross_attention
@@ -28,19 +29,7 @@ def opened(path, tmp_path) -> Recording:
 
 def errors_ms(aligner, recording: Recording, segments: Sequence[Segment], heard=None) -> np.ndarray:
     """How far the starts and ends of words are off, for segments that hold the true times."""
-    bare = [segment.model_copy(update={"words": ()}) for segment in segments]
-    found, _ = align_segments(
-        aligner,
-        recording,
-        bare,
-        "en",
-        options=AlignOptions(),
-        progress=lambda fraction: None,
-        heard=heard,
-    )
-    pairs = [
-        pair for a, b in zip(found, segments, strict=True) for pair in zip(a.words, b.words, strict=True)
-    ]
+    pairs, _ = placed(aligner, recording, segments, heard)
     assert [a.word for a, _ in pairs] == [b.word for _, b in pairs]
     return 1000 * np.array([(a.start - b.start, a.end - b.end) for a, b in pairs])
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from placed_words import placed
 
 from pipeline import audio, stages
-from pipeline.align import Cut, _encoders, align_segments, encoder_head
+from pipeline.align import Cut, _encoders, encoder_head
 from pipeline.align._characters import Spelling, characters
 from pipeline.align._features import padded_log_mel
 from pipeline.align._japanese import _readings, _table
@@ -27,7 +28,7 @@ from pipeline.run import run
 from pipeline.whisper_mlx.log_mel import window_log_mel
 from schemas.errors import BackendUnavailable, FailedToAlign
 from schemas.jobs import JobRequest
-from schemas.options import AlignOptions, AudioOptions, Options
+from schemas.options import AudioOptions, Options
 from schemas.transcript import Segment
 from schemas.whisperx import read_transcript
 
@@ -46,18 +47,8 @@ def flite(shipped) -> list[Segment]:
 
 def errors_ms(aligner, recording: Recording, segments: Sequence[Segment], heard=None) -> np.ndarray:
     """How far the starts and ends of words are off."""
-    bare = [segment.model_copy(update={"words": ()}) for segment in segments]
-    found, warnings = align_segments(
-        aligner,
-        recording,
-        bare,
-        "en",
-        options=AlignOptions(),
-        progress=lambda fraction: None,
-        heard=heard,
-    )
+    pairs, warnings = placed(aligner, recording, segments, heard)
     assert not warnings
-    pairs = [p for a, b in zip(found, segments, strict=True) for p in zip(a.words, b.words, strict=True)]
     assert {word.timing for word, _ in pairs} == {"head"}
     assert np.mean([word.score for word, _ in pairs]) > 0.3
     return 1000 * np.abs([(a.start - b.start, a.end - b.end) for a, b in pairs])
