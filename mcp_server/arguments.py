@@ -173,17 +173,21 @@ def plain(schema: Any) -> Any:
     return {key: _plain_part(key, value) for key, value in kept.items() if key != "title"}
 
 
+_IN_FILES_ONLY = frozenset({"chars", "phones", "Char", "Phone"})
+"""Fields, and their types, that no page holds (:func:`mcp_server.views.slim`)."""
+
+
 def undescribed(schema: Any) -> Any:
     """A JSON schema without descriptions: answers are read, their schema is only checked against.
 
-    The described ones are in ``schemas/json``.
+    The described ones are in ``schemas/json``, and so is what only files hold.
     """
     if isinstance(schema, list):
         return [undescribed(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: {name: undescribed(part) for name, part in value.items()}
+        key: {name: undescribed(part) for name, part in value.items() if name not in _IN_FILES_ONLY}
         if key in ("properties", "$defs")
         else undescribed(value)
         for key, value in schema.items()

@@ -314,7 +314,7 @@ def _text(segments: Any, owners: list[tuple[int, int]]) -> str:
 
 
 def _clean_word(word: Word) -> Word:
-    return word.model_copy(update={"word": clean(word.word)})
+    return word.model_copy(update={"word": clean(word.word), "phones": None})
 
 
 def said_at(recorded_at: str | None, start_s: float) -> str | None:

@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeVar
@@ -266,7 +266,7 @@ def _size(item: Segment | SpeakerTurn, line: str) -> int:
 
 
 def slim(segment: Segment, *, words: bool) -> Segment:
-    """What a reader needs: no characters, no decoder's figures; words only where asked for, times in ms."""
+    """What a reader needs: no characters or phones, no decoder's figures; words only where asked for, times in ms."""
     return Segment(
         id=segment.id,
         start=round(segment.start, 3),
@@ -286,6 +286,7 @@ def _slim_word(word: Word, speaker: str | None) -> Word:
             "end": None if word.end is None else round(word.end, 3),
             "score": None if word.score is None else round(word.score, 3),
             "speaker": None if word.speaker == speaker else word.speaker,
+            "phones": None,
         }
     )
 
@@ -337,18 +338,31 @@ def _is_clean(texts: Iterable[str | None]) -> bool:
 
 
 def _clean_segment(segment: Segment) -> Segment:
-    texts = (segment.text, segment.speaker_name, segment.speaker, *(word.word for word in segment.words))
+    texts = (segment.text, segment.speaker_name, segment.speaker, *_small_parts(segment))
     if _is_clean(texts):
         return segment
-    words = tuple(word.model_copy(update={"word": clean(word.word)}) for word in segment.words)
+    chars = [char.model_copy(update={"char": clean(char.char)}) for char in segment.chars or ()]
     return segment.model_copy(
         update={
             "text": clean(segment.text),
-            "words": words,
+            "words": tuple(map(_clean_word, segment.words)),
+            "chars": None if segment.chars is None else tuple(chars),
             "speaker": segment.speaker and clean(segment.speaker),
             "speaker_name": segment.speaker_name and clean(segment.speaker_name),
         }
     )
+
+
+def _small_parts(segment: Segment) -> Iterator[str]:
+    for word in segment.words:
+        yield word.word
+        yield from (phone.phone for phone in word.phones or ())
+    yield from (char.char for char in segment.chars or ())
+
+
+def _clean_word(word: Word) -> Word:
+    phones = [phone.model_copy(update={"phone": clean(phone.phone)}) for phone in word.phones or ()]
+    return word.model_copy(update={"word": clean(word.word), "phones": tuple(phones) or None})
 
 
 def _clean_speaker(speaker: Speaker) -> Speaker:

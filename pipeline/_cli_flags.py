@@ -30,7 +30,10 @@ _OF_DIARIZE = (
     *("diarize_backend", "diarize_mode", "diarize_model", "num_speakers", "min_speakers", "max_speakers"),
     *("channels", "speaker_embeddings"),
 )
-_OF_ALIGN = ("align_backend", "align_model", "interpolate_method", "return_char_alignments")
+_OF_ALIGN = (
+    *("align_backend", "align_model", "interpolate_method"),
+    *("return_char_alignments", "return_phone_alignments"),
+)
 _NO_NONE = ("beam_size", "best_of", "threads")
 """WhisperX reads ``None`` for these; here it stands for the default."""
 
@@ -225,6 +228,7 @@ def _add_align(parser: argparse.ArgumentParser) -> None:
         choices=_choices("interpolate_method"),
     )
     group.option("return_char_alignments", "times of characters in the JSON", action="store_true")
+    group.option("return_phone_alignments", "each word's phones with times in the JSON", action="store_true")
 
 
 def _add_vad(parser: argparse.ArgumentParser) -> None:

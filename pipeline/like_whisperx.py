@@ -218,15 +218,19 @@ def align(
     print_progress: bool = False,
     combined_progress: bool = False,
     progress_callback: Percent | None = None,
+    *,
+    return_phone_alignments: bool = False,
 ) -> dict[str, Any]:
     """``{"segments": [… "words"], "word_segments"}``: the segments as sentences with words on the clock.
 
+    ``return_phone_alignments`` gives the segments' words ``phones``, which WhisperX does not have.
     Raises :class:`schemas.errors.InvalidTranscript` for segments that cannot be read.
     """
     options = model.options | {
         "language": align_model_metadata["language"],
         "interpolate_method": interpolate_method,
         "return_char_alignments": return_char_alignments,
+        "return_phone_alignments": return_phone_alignments,
     }
     tell = _percent(progress_callback, print_progress, 0.5 if combined_progress else 1.0)
     found = _run("align", audio, options, model.pool, tell, from_whisperx(transcript))

@@ -107,6 +107,7 @@ class AlignOptions(Frozen):
     no_align: bool = Field(False, description="Leave the words without times.")
     interpolate_method: Literal["nearest", "linear", "ignore"] = "nearest"
     return_char_alignments: bool = False
+    return_phone_alignments: bool = Field(False, description="Give each word its phones, with times.")
 
 
 class DiarizeOptions(Frozen):

@@ -16,6 +16,19 @@ SCHEMA_VERSION = "1.0"
 Timing = Literal["asr", "attention", "ctc", "head", "interpolated", "given"]
 
 
+class Phone(Frozen):
+    """A phone of a word with its time, as ``return_phone_alignments`` gives it."""
+
+    phone: str = Field(description="English: CMUdict's ARPAbet in lower case; other languages: IPA.")
+    start: float = Field(ge=0)
+    end: float = Field(ge=0)
+    score: float | None = Field(None, ge=0, le=1, description="Its mean probability.")
+
+    def shifted(self, by: float) -> Phone:
+        """The same phone ``by`` seconds later."""
+        return self.model_copy(update=_later(self, by))
+
+
 class Word(Frozen):
     """A word as written, punctuation included. Times are none where nothing could place it."""
 
@@ -29,15 +42,14 @@ class Word(Frozen):
     speaker_score: float | None = Field(None, ge=0, le=1, description="Confidence of the speaker, 0 to 1.")
     timing: Timing | None = Field(None, description="Where the times come from.")
     overlap: tuple[str, ...] | None = Field(None, description="Other speakers talking at the same time.")
+    phones: tuple[Phone, ...] | None = Field(
+        None, description="In order, where they were asked for and the aligner knows them."
+    )
 
     def shifted(self, by: float) -> Word:
         """The same word ``by`` seconds later."""
-        return self.model_copy(
-            update={
-                "start": None if self.start is None else self.start + by,
-                "end": None if self.end is None else self.end + by,
-            }
-        )
+        phones = None if self.phones is None else tuple(phone.shifted(by) for phone in self.phones)
+        return self.model_copy(update={**_later(self, by), "phones": phones})
 
 
 class Char(Frozen):
@@ -50,12 +62,7 @@ class Char(Frozen):
 
     def shifted(self, by: float) -> Char:
         """The same character ``by`` seconds later."""
-        return self.model_copy(
-            update={
-                "start": None if self.start is None else self.start + by,
-                "end": None if self.end is None else self.end + by,
-            }
-        )
+        return self.model_copy(update=_later(self, by))
 
 
 class Segment(Frozen):
@@ -143,3 +150,11 @@ class Transcript(Frozen):
     def text(self) -> str:
         """The segments' texts joined by spaces."""
         return " ".join(segment.text.strip() for segment in self.segments)
+
+
+def _later(timed: Phone | Word | Char, by: float) -> dict[str, float | None]:
+    """Its times ``by`` seconds later."""
+    return {
+        "start": None if timed.start is None else timed.start + by,
+        "end": None if timed.end is None else timed.end + by,
+    }

@@ -10,7 +10,7 @@ The fields are those that WhisperX 3.8.6 writes (``schema.py``, ``asr.py``, ``al
      "word_segments": [{"word", "start", "end", "score", "speaker"}],
      "speaker_embeddings": {"SPEAKER_00": [0.1, …]}}
 
-All of them are read and written back. Also read: what OpenAI's Whisper and faster-whisper add to a segment, a
+All of them are read and written back, and so are ``phones`` of words, which are this product's own. Also read: what OpenAI's Whisper and faster-whisper add to a segment, a
 plain list of ``{start, end, text}``, and this product's own transcripts. Fields that nobody here knows are left
 out. Nothing of the text gets into an error.
 """
@@ -27,7 +27,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas.errors import FileNotReadable, InvalidTranscript
-from schemas.transcript import Char, Media, Segment, Speaker, Transcript, Word
+from schemas.transcript import Char, Media, Phone, Segment, Speaker, Transcript, Word
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_SEGMENTS = 200_000
@@ -107,7 +107,11 @@ def to_whisperx(transcript: Transcript) -> dict[str, Any]:
     segments = [_plain_segment(segment, aligned) for segment in transcript.segments]
     result: dict[str, Any] = {"segments": segments}
     if aligned:
-        result["word_segments"] = [dict(word) for segment in segments for word in segment["words"]]
+        result["word_segments"] = [
+            {field: value for field, value in word.items() if field != "phones"}
+            for segment in segments
+            for word in segment["words"]
+        ]
     if transcript.language is not None:
         result["language"] = transcript.language
     if transcript.speaker_embeddings is not None:
@@ -120,10 +124,17 @@ def to_whisperx(transcript: Transcript) -> dict[str, Any]:
 def _plain_segment(segment: Segment, aligned: bool) -> dict[str, Any]:
     plain: dict[str, Any] = {"start": segment.start, "end": segment.end, "text": segment.text}
     if aligned:
-        plain["words"] = [_present(w, "word", "start", "end", "score", "speaker") for w in segment.words]
+        plain["words"] = [_plain_word(word) for word in segment.words]
     if segment.chars is not None:
         plain["chars"] = [_present(char, "char", "start", "end", "score") for char in segment.chars]
     return plain | _present(segment, "avg_logprob", "speaker")
+
+
+def _plain_word(word: Word) -> dict[str, Any]:
+    plain = _present(word, "word", "start", "end", "score", "speaker")
+    if word.phones is not None:
+        plain["phones"] = [_present(phone, "phone", "start", "end", "score") for phone in word.phones]
+    return plain
 
 
 def _present(model: Any, *fields: str) -> dict[str, Any]:
@@ -184,6 +195,7 @@ def _words(segment: Mapping[str, Any], where: str) -> Iterator[Word]:
             score=_number(fields, score, place, 0.0, 1.0),
             speaker=_text(fields, "speaker", f"{place}.speaker"),
             timing=None if start is None else "given",
+            phones=tuple(_phones(fields["phones"], f"{place}.phones")) if fields.get("phones") else None,
         )
 
 
@@ -194,6 +206,19 @@ def _chars(raw: Any, where: str) -> Iterator[Char]:
         start, end = _span(fields, place)
         yield Char(
             char=_text(fields, "char", f"{place}.char", required=True),
+            start=start,
+            end=end,
+            score=_number(fields, "score", place, 0.0, 1.0),
+        )
+
+
+def _phones(raw: Any, where: str) -> Iterator[Phone]:
+    for number, item in enumerate(_list(raw, where, MAX_CHARACTERS, "phones")):
+        place = f"{where}[{number}]"
+        fields = _mapping(item, place)
+        start, end = _span(fields, place, required=True)
+        yield Phone(
+            phone=_text(fields, "phone", f"{place}.phone", required=True),
             start=start,
             end=end,
             score=_number(fields, "score", place, 0.0, 1.0),

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from schemas.errors import FailedToAlign
-from schemas.transcript import Char, Timing
+from schemas.transcript import Char, Phone, Timing
 
 __all__ = ["WINDOW_S", "Aligner", "Cut", "Heard", "WordTime", "align_segments"]
 
@@ -38,7 +38,8 @@ class Heard:
 class Cut:
     """The audio of a segment, ``waveform`` float32 (samples,) at 16 kHz, and the words said in it.
 
-    ``heard`` where the aligner's own encoder has heard it already. ``characters``: their times are wanted, too.
+    ``heard`` where the aligner's own encoder has heard it already. ``characters`` and ``phones``: their times are
+    wanted, too.
     """
 
     waveform: np.ndarray
@@ -46,13 +47,14 @@ class Cut:
     language: str
     heard: Heard | None = None
     characters: bool = False
+    phones: bool = False
 
 
 @dataclass(frozen=True)
 class WordTime:
     """Start and end in seconds from the beginning of the cut; ``score`` from 0 to 1.
 
-    ``chars`` hold the word's characters, where the backend places them.
+    ``chars`` hold the word's characters and ``phones`` its phones, where the backend places them.
     """
 
     start: float
@@ -60,6 +62,7 @@ class WordTime:
     score: float | None
     timing: Timing
     chars: tuple[Char, ...] = ()
+    phones: tuple[Phone, ...] = ()
 
 
 class Aligner(Protocol):

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pipeline import mlx_runtime
+from pipeline.encoder_output import FRAME_S
 from schemas.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from pipeline.models import ModelFiles
 
 WINDOW_SAMPLES = 480_000
-FRAME_S = 0.02  # of the encoder's output
 LONGEST_TEXT = 440  # tokens; the decoder's context is 448, with the special ones
 _FLOATS = ("float32", "float16", "bfloat16")
 _SILENCE = slice(200, 400)  # frames

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar
 
 from pipeline.align import WINDOW_S, Aligner, Cut, Heard, WordTime
 from pipeline.align._long import place_long
@@ -23,13 +24,15 @@ from pipeline.recording import Recording
 from schemas.errors import FailedToAlign
 from schemas.options import AlignOptions
 from schemas.report import Warning_
-from schemas.transcript import Char, Segment, Word
+from schemas.transcript import Char, Phone, Segment, Word
 
 BATCH_S = 240.0  # audio in memory at once: 15 MB
 _WINDOWS_AT_ONCE = 8  # of the encoder's output: 12 MB of Whisper base's
 _SHORTEST_CUT_S = 0.03
 _BEYOND_S = 1.0  # how far a segment may reach beyond the recording before that is worth a word
 _PLACES = 3  # decimals of a second, as WhisperX writes them
+
+_Part = TypeVar("_Part", Char, Phone)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class _Run:
     words: int = 0
     estimated: int = 0
     characters: int = 0
+    phones: int = 0
     failures: Counter[str] = field(default_factory=Counter)
 
     def placed(self, tasks: Sequence[_Task]) -> Iterator[tuple[_Task, list[WordTime | None]]]:
@@ -136,11 +140,14 @@ class _Run:
         times = settled(task.texts, found, task.low, task.high, self.options.interpolate_method)
         self.words += len(times)
         self.characters += sum(len(time.chars) for time in times if time is not None)
+        self.phones += sum(len(time.phones) for time in times if time is not None)
         self.estimated += sum(
             (time is None or time.timing == "interpolated") and any(c.isalnum() for c in text)
             for text, time in zip(task.texts, times, strict=True)
         )
         words = tuple(_timed(word, time) for word, time in zip(task.words, times, strict=True))
+        if self.options.return_phone_alignments:
+            words = tuple(_with_phones(word, time) for word, time in zip(words, times, strict=True))
         known = [word for word in words if word.start is not None]
         return segment.model_copy(
             update={
@@ -169,9 +176,15 @@ class _Run:
             )
             for reason, count in sorted(self.failures.items())
         ]
-        if self.options.return_char_alignments and self.words and not self.characters:
-            text = "return_char_alignments: this aligner places words, not characters."
-            found.append(("flag_ignored", text, 1))
+        asked = (
+            ("return_char_alignments", "characters", self.options.return_char_alignments, self.characters),
+            ("return_phone_alignments", "phones", self.options.return_phone_alignments, self.phones),
+        )
+        found += [
+            ("flag_ignored", f"{flag}: this aligner places words, not {things}.", 1)
+            for flag, things, wanted, placed in asked
+            if wanted and self.words and not placed
+        ]
         how = "no times" if self.options.interpolate_method == "ignore" else "estimated times"
         found.append(("words_interpolated", f"Words have {how}, out of {self.words}.", self.estimated))
         return tuple(Warning_(code=code, message=text, count=n) for code, text, n in found if n)
@@ -201,7 +214,8 @@ class _Run:
         self, language: str, start: float, end: float, words: Sequence[str], heard: Heard | None = None
     ) -> Cut:
         waveform = self.recording.seconds(start, end)
-        return Cut(waveform, tuple(words), language, heard, self.options.return_char_alignments)
+        wanted = self.options.return_char_alignments, self.options.return_phone_alignments
+        return Cut(waveform, tuple(words), language, heard, *wanted)
 
     def _or_even(self, task: _Task, found: list[WordTime | None] | FailedToAlign) -> list[WordTime | None]:
         """The times, or the words spread over their segment where there are none."""
@@ -282,7 +296,7 @@ def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
 
 def _timed(word: Word, time: WordTime | None) -> Word:
     if time is None:
-        return word.model_copy(update={"start": None, "end": None, "score": None, "timing": None})
+        return word.model_copy(update={"start": None, "end": None, "score": None, "timing": None, "phones": None})
     score = round(min(1.0, max(0.0, time.score or 0.0)), _PLACES)  # 0 where nothing speaks for the time
     return word.model_copy(
         update={
@@ -290,8 +304,16 @@ def _timed(word: Word, time: WordTime | None) -> Word:
             "end": round(time.end, _PLACES),
             "score": score,
             "timing": time.timing,
+            "phones": None,
         }
     )
+
+
+def _with_phones(word: Word, time: WordTime | None) -> Word:
+    """The word with its phones, if the aligner has told of any."""
+    if time is None or not time.phones:
+        return word
+    return word.model_copy(update={"phones": tuple(_inside(phone, word) for phone in time.phones)})
 
 
 def _chars(words: Sequence[Word], times: Sequence[WordTime | None]) -> tuple[Char, ...]:
@@ -307,10 +329,10 @@ def _chars(words: Sequence[Word], times: Sequence[WordTime | None]) -> tuple[Cha
     return tuple(chars)
 
 
-def _inside(char: Char, word: Word) -> Char:
-    if char.start is None or char.end is None or word.start is None or word.end is None:
-        return char
-    start = min(max(round(char.start, _PLACES), word.start), word.end)
-    return char.model_copy(
-        update={"start": start, "end": min(max(round(char.end, _PLACES), start), word.end)}
+def _inside(part: _Part, word: Word) -> _Part:
+    if part.start is None or part.end is None or word.start is None or word.end is None:
+        return part
+    start = min(max(round(part.start, _PLACES), word.start), word.end)
+    return part.model_copy(
+        update={"start": start, "end": min(max(round(part.end, _PLACES), start), word.end)}
     )

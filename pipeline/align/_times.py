@@ -35,7 +35,8 @@ def later(time: WordTime | None, by: float) -> WordTime | None:
     if time is None:
         return None
     chars = tuple(char.shifted(by) for char in time.chars)
-    return replace(time, start=time.start + by, end=time.end + by, chars=chars)
+    phones = tuple(phone.shifted(by) for phone in time.phones)
+    return replace(time, start=time.start + by, end=time.end + by, chars=chars, phones=phones)
 
 
 def settled(

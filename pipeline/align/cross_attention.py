@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.align import Cut, WordTime, _attention
-from pipeline.align._attention import FRAME_S, LONGEST_TEXT, WINDOW_SAMPLES, Attention
+from pipeline.align._attention import LONGEST_TEXT, WINDOW_SAMPLES, Attention
 from pipeline.align._calibration import lag_s
 from pipeline.align._words import is_unspaced, written_together
+from pipeline.encoder_output import FRAME_S
 from pipeline.recording import SAMPLE_RATE
 from schemas.errors import FailedToAlign
 from schemas.options import Options

@@ -29,6 +29,7 @@ from pipeline.machine import usable_cores
 from pipeline.recording import SAMPLE_RATE
 from schemas.errors import BackendUnavailable, FailedToAlign
 from schemas.options import Options
+from schemas.transcript import Phone
 
 if TYPE_CHECKING:
     from pipeline.models import ModelFiles
@@ -131,7 +132,7 @@ class EncoderHead:
         except FailedToAlign as error:
             return error
         return [
-            word and language.time(text, of_word[word.alternative], word, log_probs, chars=cut.characters)
+            word and language.time(text, of_word[word.alternative], word, log_probs, cut)
             for text, of_word, word in zip(cut.words, said, found.words, strict=True)
         ]
 
@@ -154,17 +155,17 @@ class _Language:
     def spelling(self) -> Spelling:
         return Spelling.of(self.pronunciation.rules)
 
-    def time(
-        self, text: str, said: Said, word: PlacedWord, log_probs: np.ndarray, *, chars: bool
-    ) -> WordTime:
-        """Of a written word that was said so, with its characters' if they are wanted."""
+    def time(self, text: str, said: Said, word: PlacedWord, log_probs: np.ndarray, cut: Cut) -> WordTime:
+        """Of a written word that was said so, with its characters' and phones' if the cut wants them."""
         spans = _spans(word, said, log_probs)
         known = [(end - start, score) for start, end, score in spans if score is not None]
         score = (
             sum(length * own for length, own in known) / sum(length for length, _ in known) if known else None
         )
-        found = characters(text, said, spans, tuple(self.head.phones), self.spelling) if chars else ()
-        return WordTime(spans[0][0], spans[-1][1], score, "head", found)
+        names = tuple(self.head.phones)
+        chars = characters(text, said, spans, names, self.spelling) if cut.characters else ()
+        phones = _phones(said, spans, names) if cut.phones else ()
+        return WordTime(spans[0][0], spans[-1][1], score, "head", chars, phones)
 
 
 def _frames(cut: Cut) -> int:
@@ -204,3 +205,12 @@ def _spans(word: PlacedWord, said: Said, log_probs: np.ndarray) -> list[Span]:
         )
         for unit, span in zip(said.units, word.units, strict=True)
     ]
+
+
+def _phones(said: Said, spans: Sequence[Span], names: Sequence[str]) -> tuple[Phone, ...]:
+    """What was heard of the word, by the head's names; nothing for what nobody can pronounce."""
+    return tuple(
+        Phone(phone=names[unit], start=start, end=end, score=None if score is None else round(score, 3))
+        for unit, (start, end, score) in zip(said.units, spans, strict=True)
+        if unit != WILDCARD
+    )

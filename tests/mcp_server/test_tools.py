@@ -53,6 +53,7 @@ async def test_the_tools_are_these_and_small_enough_to_be_read(either):
     assert max(sizes.values()) <= 600
     listed = [tool.model_dump(mode="json", exclude_none=True) for tool in tools.values()]
     assert sum(map(len, descriptions(listed))) < 6000
+    assert '"phones"' not in json.dumps(listed)
     assert len(INSTRUCTIONS) <= 2048
     for tool in tools.values():
         assert tool.input_schema["additionalProperties"] is False

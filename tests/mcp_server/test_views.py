@@ -11,7 +11,7 @@ from mcp_server.views import MOST_SPANS, Cursor, View, clean, cleaned, show
 from schemas.diarization import SpeakerTurn
 from schemas.errors import InvalidArgument, NotFound
 from schemas.report import QualitySpan
-from schemas.transcript import Media, Segment, Speaker, Transcript, Word
+from schemas.transcript import Char, Media, Phone, Segment, Speaker, Transcript, Word
 
 ID = "tr_" + "0" * 24
 
@@ -153,6 +153,7 @@ def test_a_cursor_behind_the_end_is_refused(name):
 
 def test_characters_that_hide_or_turn_text_are_taken_out_everywhere():
     evil = "pay\u202e \u200bnow\u2066!\x07\x1b[2J \U000e0041\ufeffok"
+    phones = (Phone(phone=evil, start=0, end=1),)
     whole = transcript([evil])
     whole = whole.model_copy(
         update={
@@ -160,6 +161,8 @@ def test_characters_that_hide_or_turn_text_are_taken_out_everywhere():
                 whole.segments[0].model_copy(
                     update={"speaker_name": "A\u200bna", "words": (Word(word="n\u2067ow", start=0, end=1),)}
                 ),
+                Segment(start=1, end=2, text="", chars=(Char(char=evil),)),
+                Segment(start=1, end=2, text="", words=(Word(word="", phones=phones),)),
             ),
             "speakers": (Speaker(id="SPEAKER_00", name="A\u202ena"),),
         }
@@ -171,6 +174,20 @@ def test_characters_that_hide_or_turn_text_are_taken_out_everywhere():
     assert cleaned(whole).speakers[0].name == "Ana"
     (document,) = pages(whole, 5000, format="json")
     assert not set(evil) & set("\u202e\u200b\u2066\x07\x1b\ufeff") & set(document.text)
+
+
+def test_characters_and_phones_are_in_the_file_and_on_no_page():
+    phones = (Phone(phone="dh", start=0, end=0.1),)
+    words = (Word(word="the", start=0, end=1, phones=phones),)
+    whole = transcript(["the"])
+    segment = whole.segments[0].model_copy(update={"words": words, "chars": (Char(char="t"),)})
+    whole = whole.model_copy(update={"segments": (segment,)})
+    (shown,) = pages(whole, 5000, include_words=True)
+    assert (shown.segments[0].chars, shown.segments[0].words[0].phones) == (None, None)
+    (document,) = pages(whole, 5000, format="json")
+    (found,) = json.loads(document.text)["segments"]
+    assert found["chars"] == [{"char": "t"}]
+    assert found["words"][0]["phones"] == [{"phone": "dh", "start": 0, "end": 0.1}]
 
 
 def test_joiners_stay_where_a_script_needs_them():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import sentences
-from schemas.transcript import Char, Segment, Word
+from schemas.transcript import Char, Phone, Segment, Word
 
 
 def spoken(
@@ -208,7 +208,11 @@ def recordings(draw):
         for text in draw(st.lists(word, min_size=1, max_size=40)):
             gap, length = draw(st.sampled_from([0.0, 0.0, 0.2, 0.5, 1.5])), draw(st.floats(0.0, 1.5))
             timed = draw(st.integers(0, 9)) > 0
-            words.append(Word(word=text, start=at + gap, end=at + gap + length) if timed else Word(word=text))
+            if timed:
+                span = {"start": at + gap, "end": at + gap + length}
+                words.append(Word(word=text, **span, phones=(Phone(phone=text[:1], **span),)))
+            else:
+                words.append(Word(word=text))
             at += gap + length
         blank = draw(st.sampled_from([" ", "  "]))
         text = draw(st.sampled_from(["", " "])) + blank.join(w.word for w in words)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.speakers import assign, speakers_of
 from schemas.diarization import Diarization, SpeakerTurn
-from schemas.transcript import Char, Segment, Word
+from schemas.transcript import Char, Phone, Segment, Word
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
 
@@ -241,7 +241,10 @@ def spoken_segments(draw) -> list[Segment]:
         for _ in range(draw(st.integers(0, 7))):
             start = draw(st.none() | times)
             end = None if start is None else draw(st.none() | times)
-            words.append(Word(word=draw(scripts), start=start, end=end))
+            text, phones = draw(scripts), None
+            if end is not None:
+                phones = (Phone(phone=text[:1], start=start, end=end),)
+            words.append(Word(word=text, start=start, end=end, phones=phones))
         text = draw(st.sampled_from(["", " "])).join(word.word for word in words) or draw(scripts)
         chars = tuple(Char(char=c) for c in text) if draw(st.booleans()) else None
         start = draw(times)

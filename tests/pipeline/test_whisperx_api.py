@@ -114,20 +114,37 @@ def test_turns_come_as_whisperxs_table_and_go_back_to_words(shipped):
     clip = ours.load_audio(shipped / "syn_en_meeting_a.opus")[: 5 * 16_000]
     table = ours.DiarizationPipeline(device="cpu", backend="one_speaker")(clip)
     assert list(table.columns) == ["segment", "label", "speaker", "start", "end"]
+    phones = [{"phone": "hh", "start": 0.1, "end": 0.5}]
     result = {
         "segments": [
             {
                 "start": 0.0,
                 "end": 2.0,
                 "text": " Hello there",
-                "words": [{"word": "Hello", "start": 0.1, "end": 0.5, "score": 0.9}, {"word": "there"}],
+                "words": [
+                    {"word": "Hello", "start": 0.1, "end": 0.5, "score": 0.9, "phones": phones},
+                    {"word": "there"},
+                ],
             }
         ],
         "language": "en",
     }
     found = ours.assign_word_speakers(table, result, speaker_embeddings={"SPEAKER_00": [0.5]})
     assert [word["speaker"] for word in found["segments"][0]["words"]] == ["SPEAKER_00", "SPEAKER_00"]
+    assert found["segments"][0]["words"][0]["phones"] == phones
     assert found["speaker_embeddings"] == {"SPEAKER_00": [0.5]}
+
+
+def test_align_gives_phones_to_those_who_ask(shipped, starter_weights):
+    starter_weights("whisper", "base", "mlx")
+    clip = ours.load_audio(shipped / "syn_en_flite_words.flac")[: 3 * 16_000]
+    said = [{"start": 0.4, "end": 2.6, "text": "Welcome back to the weekly status meeting."}]
+    model, metadata = ours.load_align_model("en", "cpu", backend="encoder_head")
+    plain = ours.align(said, model, metadata, clip, "cpu")["word_segments"]
+    found = ours.align(said, model, metadata, clip, "cpu", return_phone_alignments=True)
+    assert found["word_segments"] == plain
+    back = found["segments"][0]["words"][1]
+    assert [phone["phone"] for phone in back["phones"]] == ["b", "ae", "k"]
 
 
 def test_tracks_are_named_like_pyannotes():

@@ -57,6 +57,22 @@ def test_every_field_that_whisperx_writes_survives_the_round_trip(document):
     assert to_whisperx(from_whisperx(document)) == document
 
 
+def test_phones_of_words_survive_the_round_trip_and_leave_whisperxs_word_list_as_it_is():
+    phones = [{"phone": "hh", "start": 0.0, "end": 0.1, "score": 0.9}, {"phone": "ay", "start": 0.1, "end": 0.3}]
+    word = {"word": "Hi", "start": 0.0, "end": 0.3}
+    document = {
+        "segments": [{"start": 0.0, "end": 0.3, "text": "Hi", "words": [{**word, "phones": phones}]}],
+        "word_segments": [word],
+    }
+    found = from_whisperx(document)
+    assert to_whisperx(found) == document
+    (later,) = found.segments[0].shifted(2.0).words
+    assert [(phone.phone, phone.start, phone.end) for phone in later.phones] == [
+        ("hh", 2.0, 2.1),
+        ("ay", 2.1, 2.3),
+    ]
+
+
 def test_whisperx_own_result_is_read():
     """Fields are those of WhisperX's typed dictionaries, so a new version that adds one shows up here."""
     from whisperx import schema
@@ -155,6 +171,10 @@ def test_speakers_are_counted_even_those_that_only_words_name():
             "segments[0].words[0].word: it is missing",
         ),
         ([{"start": 0, "end": 1, "text": "a", "chars": [{"char": 1}]}], "segments[0].chars[0].char: "),
+        (
+            [{"start": 0, "end": 1, "text": "a", "words": [{"word": "a", "phones": [{"phone": "ey"}]}]}],
+            "segments[0].words[0].phones[0].start: it is missing",
+        ),
         (
             {"segments": [], "speaker_embeddings": {"A": [0.1, None]}},
             "speaker_embeddings.A[1]: a number is needed, not null",

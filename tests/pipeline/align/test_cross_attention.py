@@ -11,9 +11,9 @@ from placed_words import placed
 
 from pipeline import audio
 from pipeline.align import Cut, _attention, align_segments, cross_attention
-from pipeline.align._attention import FRAME_S, LONGEST_TEXT
+from pipeline.align._attention import LONGEST_TEXT
 from pipeline.align._calibration import lag_s
-from pipeline.encoder_output import EncoderOutput
+from pipeline.encoder_output import FRAME_S, EncoderOutput
 from pipeline.recording import Recording
 from schemas.errors import BackendUnavailable, FailedToAlign
 from schemas.options import AlignOptions, AudioOptions

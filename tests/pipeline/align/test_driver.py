@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from pipeline.encoder_output import EncoderOutput
 from pipeline.recording import Recording
 from schemas.errors import BackendUnavailable, FailedToAlign, JobError, StageFailed
 from schemas.options import AlignOptions
-from schemas.transcript import Char, Segment, Word
+from schemas.transcript import Char, Phone, Segment, Word
 
 Answer = list[WordTime | None] | FailedToAlign
 
@@ -192,10 +193,32 @@ def test_characters_are_listed_where_they_were_asked_for():
     assert found.chars is None
 
 
-def test_a_backend_without_characters_says_so():
+def test_phones_are_given_where_they_were_asked_for_and_lie_inside_their_word():
+    """The second word begins before the first ends, and takes that time from the first one's phones, too."""
+
+    def answer(cut: Cut) -> Answer:
+        def word(*moments: float) -> WordTime:
+            phones = tuple(Phone(phone="x", start=a, end=b) for a, b in pairwise(moments))
+            return WordTime(moments[0], moments[-1], 0.9, "head", (), phones if cut.phones else ())
+
+        return [word(0.5, 0.7, 0.9, 1.1), word(0.8, 1.2), None]
+
+    old = Word(word="hi", phones=(Phone(phone="old", start=0, end=1),))
+    segment = said(1, 4, "hi you 7", words=(old, Word(word="you"), Word(word="7")))
+    (found,), warnings = run(Scripted(answer, 0.0), recording(10), [segment], return_phone_alignments=True)
+    spans = [word.phones and [(phone.start, phone.end) for phone in word.phones] for word in found.words]
+    assert spans == [[(1.5, 1.7), (1.7, 1.8), (1.8, 1.8)], [(1.8, 2.2)], None]
+    assert "flag_ignored" not in {warning.code for warning in warnings}
+    (found,), _ = run(Scripted(answer, 0.0), recording(10), [segment])
+    assert [word.phones for word in found.words] == [None] * 3
+
+
+@pytest.mark.parametrize("flag", ["return_char_alignments", "return_phone_alignments"])
+def test_a_backend_that_places_words_alone_says_so(flag):
     aligner = Scripted(placed((0.5, 0.9)))
-    _, warnings = run(aligner, recording(10), [said(1, 4, "hi")], return_char_alignments=True)
+    _, warnings = run(aligner, recording(10), [said(1, 4, "hi")], **{flag: True})
     assert [warning.code for warning in warnings] == ["flag_ignored"]
+    assert flag in warnings[0].message
 
 
 def test_a_segment_names_its_own_language():

@@ -29,7 +29,7 @@ from pipeline.whisper_mlx.log_mel import window_log_mel
 from schemas.errors import BackendUnavailable, FailedToAlign
 from schemas.jobs import JobRequest
 from schemas.options import AudioOptions, Options
-from schemas.transcript import Segment
+from schemas.transcript import Media, Segment, Transcript, Word
 from schemas.whisperx import read_transcript
 
 
@@ -105,6 +105,52 @@ def test_words_are_placed_by_what_the_recognition_heard(starter_weights, shipped
     assert {word.timing for word in (*first.words, *again.words)} == {"head"}
     off = [abs(a.start - b.start) for a, b in zip(first.words, again.words, strict=True)]
     assert np.mean(off) < 0.02
+
+
+def test_phones_fill_their_words_and_are_those_that_were_said(
+    starter_weights, shipped, flite, tmp_path, monkeypatch
+):
+    """Numerals as they were read, and only for those who ask: a result in the cache without phones will not do."""
+    starter_weights("whisper", "base", "mlx")
+    said = [segment for segment in flite if 8 < segment.start and segment.end < 17.6]
+    written = [s.text.replace("seven", "7").replace("two", "2") for s in said]
+    given = Transcript(
+        media=Media(duration_s=18),
+        language="en",
+        segments=tuple(
+            Segment(start=s.start, end=s.end, text=text) for s, text in zip(said, written, strict=True)
+        ),
+    )
+    pool, cache = ModelPool(), Cache(tmp_path)
+
+    def words(**asked: bool) -> tuple[Word, ...]:
+        options = Options.from_flat(align_backend="encoder_head", end_s=18, **asked)
+        path = str(shipped / "syn_en_flite_words.flac")
+        request = JobRequest(operation="align", path=path, options=options)
+        return run(request, pool=pool, cache=cache, transcript=given).words
+
+    assert {word.phones for word in words()} == {None}
+    found = words(return_phone_alignments=True)
+    assert [word.word for word in found] == [word for text in written for word in text.split()]
+    phones = {word.word: [phone.phone for phone in word.phones] for word in found}
+    assert phones["7"] == "s eh v ah n".split()
+    assert phones["2"] == "t uw".split()
+    assert phones["customers"] == "k ah s t ah m er z".split()
+    for word in found:
+        moments = [moment for phone in word.phones for moment in (phone.start, phone.end)]
+        assert moments == sorted(moments)
+        assert moments[0::2][1:] == moments[1::2][:-1]  # one begins where the other ends
+        assert (moments[0], moments[-1]) == (word.start, word.end)
+        assert all(0 <= phone.score <= 1 for phone in word.phones)
+    assert np.mean([phone.score for word in found for phone in word.phones]) > 0.3
+
+
+def test_what_nobody_can_pronounce_has_no_phones(aligner):
+    cut = Cut(np.zeros(32_000, np.float32), ("one", "你", "two"), "en", phones=True)
+    one, unknown, two = aligner("encoder_head").align([cut])[0]
+    assert [phone.phone for phone in one.phones] == ["w", "ah", "n"]
+    assert unknown.phones == ()
+    assert two.phones
 
 
 def test_noise_moves_words_little(aligner, shipped, flite, tmp_path):
