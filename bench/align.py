@@ -35,6 +35,7 @@ from align_systems import (  # noqa: E402
     HandedOver,
     NotHere,
     System,
+    Times,
     faster_whisper_words,
     ours,
     pocketsphinx,
@@ -43,7 +44,9 @@ from align_systems import (  # noqa: E402
 )
 
 from pipeline import backends  # noqa: E402
+from pipeline.align._words import split_words  # noqa: E402
 from schemas.errors import TranscriptionError  # noqa: E402
+from schemas.transcript import Segment  # noqa: E402
 
 HEADINGS = (
     "system",
@@ -92,7 +95,7 @@ def measure(system: System, data: Labelled) -> list[str]:
         seconds += time.perf_counter() - began
         speech += sum(segment.end - segment.start for segment in segments)
         for times, segment in zip(found, segments, strict=True):
-            for at, word in zip(times, segment.words, strict=True):
+            for at, word in zip(_of_words(times, segment), segment.words, strict=True):
                 missing += at is None
                 if at is not None:
                     errors.append((1000 * (at[0] - word.start), 1000 * (at[1] - word.end)))
@@ -111,6 +114,16 @@ def measure(system: System, data: Labelled) -> list[str]:
         str(missing),
         f"{speech / seconds:.1f}",
     ]
+
+
+def _of_words(times: Times, segment: Segment) -> Times:
+    """The words' times out of those of their parts: aligners take each Japanese character for a word."""
+    parts = iter(times)
+    found: Times = []
+    for word in segment.words:
+        own = [next(parts) for _ in split_words(word.word)]
+        found.append((own[0][0], own[-1][1]) if None not in own else None)
+    return found
 
 
 def one(name: str, args: argparse.Namespace) -> None:

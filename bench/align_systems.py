@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline import backends, models
 from pipeline.align import WINDOW_S, align_segments
+from pipeline.align._words import split_words
 from pipeline.encoder_output import EncoderOutput
 from pipeline.plan import Choice
 from pipeline.recording import Recording
@@ -187,7 +188,7 @@ def faster_whisper_words(model: str, threads: int) -> System:
             words=tuple(word for segment in segments for word in segment.words),
         )
         times = iter(_matched(whole, words))
-        return [[next(times) for _ in segment.text.split()] for segment in segments]
+        return [[next(times) for _ in split_words(segment.text)] for segment in segments]
 
     return run
 
@@ -271,7 +272,7 @@ def pocketsphinx(environment: Path) -> System:
 
 def _matched(segment: Segment, words: Sequence[tuple[str, float | None, float | None]]) -> Times:
     """The times of the segment's words among others, by their letters in order."""
-    wanted = [_plain(word) for word in segment.text.split()]
+    wanted = [_plain(word) for word in split_words(segment.text)]
     times: Times = [None] * len(wanted)
     matcher = SequenceMatcher(a=wanted, b=[_plain(word) for word, *_ in words], autojunk=False)
     for a, b, size in matcher.get_matching_blocks():
