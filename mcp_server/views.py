@@ -266,7 +266,7 @@ def _size(item: Segment | SpeakerTurn, line: str) -> int:
 
 
 def slim(segment: Segment, *, words: bool) -> Segment:
-    """What a reader needs: no characters or phones, no decoder's figures; words only where asked for, times in ms."""
+    """What a reader needs: no characters, phones or decoder's figures; words only where asked for, times in ms."""
     return Segment(
         id=segment.id,
         start=round(segment.start, 3),

@@ -10,9 +10,9 @@ The fields are those that WhisperX 3.8.6 writes (``schema.py``, ``asr.py``, ``al
      "word_segments": [{"word", "start", "end", "score", "speaker"}],
      "speaker_embeddings": {"SPEAKER_00": [0.1, …]}}
 
-All of them are read and written back, and so are ``phones`` of words, which are this product's own. Also read: what OpenAI's Whisper and faster-whisper add to a segment, a
-plain list of ``{start, end, text}``, and this product's own transcripts. Fields that nobody here knows are left
-out. Nothing of the text gets into an error.
+All of them are read and written back, and so are ``phones`` of words, which only this product has. Also read:
+what OpenAI's Whisper and faster-whisper add to a segment, a plain list of ``{start, end, text}``, and this
+product's own transcripts. Fields that nobody here knows are left out. Nothing of the text gets into an error.
 """
 
 from __future__ import annotations

@@ -296,7 +296,9 @@ def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
 
 def _timed(word: Word, time: WordTime | None) -> Word:
     if time is None:
-        return word.model_copy(update={"start": None, "end": None, "score": None, "timing": None, "phones": None})
+        return word.model_copy(
+            update={"start": None, "end": None, "score": None, "timing": None, "phones": None}
+        )
     score = round(min(1.0, max(0.0, time.score or 0.0)), _PLACES)  # 0 where nothing speaks for the time
     return word.model_copy(
         update={

@@ -58,7 +58,10 @@ def test_every_field_that_whisperx_writes_survives_the_round_trip(document):
 
 
 def test_phones_of_words_survive_the_round_trip_and_leave_whisperxs_word_list_as_it_is():
-    phones = [{"phone": "hh", "start": 0.0, "end": 0.1, "score": 0.9}, {"phone": "ay", "start": 0.1, "end": 0.3}]
+    phones = [
+        {"phone": "hh", "start": 0.0, "end": 0.1, "score": 0.9},
+        {"phone": "ay", "start": 0.1, "end": 0.3},
+    ]
     word = {"word": "Hi", "start": 0.0, "end": 0.3}
     document = {
         "segments": [{"start": 0.0, "end": 0.3, "text": "Hi", "words": [{**word, "phones": phones}]}],

@@ -15,7 +15,7 @@ from schemas.report import StageReport, Warning_
 from schemas.transcript import Media, Phone, Segment, Speaker, Transcript, Word
 from schemas.whisperx import from_whisperx, to_whisperx
 
-PHONES = tuple(Phone(phone=p, start=0.5 + n / 10, end=0.6 + n / 10) for n, p in enumerate("g uh d".split()))
+PHONES = tuple(Phone(phone=p, start=0.5 + n / 10, end=0.6 + n / 10) for n, p in enumerate(["g", "uh", "d"]))
 WORDS = (
     Word(word="Good", start=0.5, end=0.8, score=0.9, speaker="SPEAKER_00", timing="head", phones=PHONES),
     Word(word="morning.", speaker="SPEAKER_00", overlap=("SPEAKER_01",)),
