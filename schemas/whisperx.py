@@ -195,7 +195,7 @@ def _words(segment: Mapping[str, Any], where: str) -> Iterator[Word]:
             score=_number(fields, score, place, 0.0, 1.0),
             speaker=_text(fields, "speaker", f"{place}.speaker"),
             timing=None if start is None else "given",
-            phones=tuple(_phones(fields["phones"], f"{place}.phones")) if fields.get("phones") else None,
+            phones=_phones(fields.get("phones"), f"{place}.phones"),
         )
 
 
@@ -212,17 +212,22 @@ def _chars(raw: Any, where: str) -> Iterator[Char]:
         )
 
 
-def _phones(raw: Any, where: str) -> Iterator[Phone]:
-    for number, item in enumerate(_list(raw, where, MAX_CHARACTERS, "phones")):
-        place = f"{where}[{number}]"
-        fields = _mapping(item, place)
-        start, end = _span(fields, place, required=True)
-        yield Phone(
-            phone=_text(fields, "phone", f"{place}.phone", required=True),
-            start=start,
-            end=end,
-            score=_number(fields, "score", place, 0.0, 1.0),
-        )
+def _phones(raw: Any, where: str) -> tuple[Phone, ...] | None:
+    """None where there are none, or where they are another program's (Gentle's have durations)."""
+    if not isinstance(raw, list | tuple) or not raw or not all(map(_is_phone, raw)):
+        return None
+    items = _list(raw, where, MAX_CHARACTERS, "phones")
+    return tuple(_phone(item, f"{where}[{number}]") for number, item in enumerate(items))
+
+
+def _is_phone(item: Any) -> bool:
+    return isinstance(item, Mapping) and {"phone", "start", "end"} <= item.keys()
+
+
+def _phone(fields: Mapping[str, Any], where: str) -> Phone:
+    start, end = _span(fields, where, required=True)
+    name = _text(fields, "phone", f"{where}.phone", required=True)
+    return Phone(phone=name, start=start, end=end, score=_number(fields, "score", where, 0.0, 1.0))
 
 
 def _speakers(segments: Sequence[Segment]) -> tuple[Speaker, ...]:

@@ -76,6 +76,13 @@ def test_phones_of_words_survive_the_round_trip_and_leave_whisperxs_word_list_as
     ]
 
 
+def test_another_programs_phones_are_left_out():
+    """Gentle's, which have no times of their own."""
+    word = {"word": "Hi", "start": 0, "end": 0.3, "phones": [{"phone": "hh_B", "duration": 0.1}]}
+    (found,) = from_whisperx([{"start": 0, "end": 1, "text": "Hi", "words": [word]}]).words
+    assert found.phones is None
+
+
 def test_whisperx_own_result_is_read():
     """Fields are those of WhisperX's typed dictionaries, so a new version that adds one shows up here."""
     from whisperx import schema
@@ -175,8 +182,15 @@ def test_speakers_are_counted_even_those_that_only_words_name():
         ),
         ([{"start": 0, "end": 1, "text": "a", "chars": [{"char": 1}]}], "segments[0].chars[0].char: "),
         (
-            [{"start": 0, "end": 1, "text": "a", "words": [{"word": "a", "phones": [{"phone": "ey"}]}]}],
-            "segments[0].words[0].phones[0].start: it is missing",
+            [
+                {
+                    "start": 0,
+                    "end": 1,
+                    "text": "a",
+                    "words": [{"word": "a", "phones": [{"phone": "ey", "start": 1, "end": 0}]}],
+                }
+            ],
+            "segments[0].words[0].phones[0].end: it lies before start",
         ),
         (
             {"segments": [], "speaker_embeddings": {"A": [0.1, None]}},
