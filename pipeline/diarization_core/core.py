@@ -79,8 +79,8 @@ def diarize(
     progress: Callable[[float], None],
 ) -> Found:
     """The turns of a recording of any length. ``progress`` takes a fraction and may raise to cancel."""
-    networks, step_s = pipeline.networks, pipeline.step_s
-    step_samples = round(step_s * frames.SAMPLE_RATE)
+    networks = pipeline.networks
+    step_samples = round(pipeline.step_s * frames.SAMPLE_RATE)
     share = _ACTIVITY_SHARE[mode]
     activity = find_activity(recording, networks, step_samples, lambda f: progress(share * f))
     if not activity.any():
@@ -95,6 +95,16 @@ def diarize(
         lambda f: progress(share + (0.97 - share) * f),
         exclude_overlap=pipeline.exclude_overlap,
     )
+    found = answer(activity, embeddings, pipeline, bounds, recording.duration_s)
+    progress(1.0)
+    return found
+
+
+def answer(
+    activity: np.ndarray, embeddings: np.ndarray, pipeline: Pipeline, bounds: Bounds, duration_s: float
+) -> Found:
+    """The turns of what the networks found, see :class:`Found`; somebody speaks in ``activity``."""
+    step_s = pipeline.step_s
     clusters = pipeline.clustering(embeddings, activity, bounds)
     labels = clusters.labels.copy()
     labels[activity.sum(axis=1) == 0] = INACTIVE
@@ -104,10 +114,9 @@ def diarize(
 
     def turns(count: np.ndarray) -> list[tuple[float, float, int]]:
         speaking = reconstruction.discrete(activity, labels, count, step_s)
-        return reconstruction.turns(speaking, recording.duration_s, pipeline.min_duration_off_s)
+        return reconstruction.turns(speaking, duration_s, pipeline.min_duration_off_s)
 
     every, one = turns(count), turns(np.minimum(count, 1))
-    progress(1.0)
     names = reconstruction.names_in_order(every)
     return Found(
         reconstruction.labelled(every, names),
