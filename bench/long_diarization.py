@@ -41,7 +41,10 @@ def talk(speakers: int, seconds: float, rng: np.random.Generator) -> list[tuple[
         person = int(rng.choice([p for p in range(speakers) if p != last]))
         end = now + float(rng.uniform(0.8, 12.0))
         turns.append((person, now, min(end, seconds)))
-        now, last = end + float(rng.uniform(-1.5, 0.0) if rng.random() < 0.2 else rng.exponential(0.5)), person
+        now, last = (
+            end + float(rng.uniform(-1.5, 0.0) if rng.random() < 0.2 else rng.exponential(0.5)),
+            person,
+        )
     return turns
 
 
@@ -100,7 +103,9 @@ def main() -> None:
     dimension = DIMENSIONS[args.clustering]
     tracemalloc.start()
     activity, embeddings = outputs(args.hours, args.speakers, dimension)
-    print(f"{len(activity)} windows; activity and embeddings {(activity.nbytes + embeddings.nbytes) / 1e6:.0f} MB")
+    print(
+        f"{len(activity)} windows; activity and embeddings {(activity.nbytes + embeddings.nbytes) / 1e6:.0f} MB"
+    )
     print("| stage | seconds | peak MB beyond what was there |\n|---|---|---|")
     clustering: Clustering = Agglomerative() if dimension == 192 else Vbx(made_up_plda(dimension))
     pipeline = core.Pipeline(core.Networks(None, None), clustering)
@@ -115,7 +120,9 @@ def main() -> None:
     windows = voice_evidence.Windows(embeddings, activity, pipeline.step_s)
     made = measured("evidence", lambda: voice_evidence.with_evidence(turns, windows, "campplus@made-up"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(f"{len(made.voices)} speakers, {len(made.turns)} turns; the process at its highest {peak / 1e6:.0f} MB")
+    print(
+        f"{len(made.voices)} speakers, {len(made.turns)} turns; the process at its highest {peak / 1e6:.0f} MB"
+    )
 
 
 if __name__ == "__main__":

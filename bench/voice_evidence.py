@@ -190,7 +190,9 @@ def count_row(name: str, found: Sequence[tuple[Diarization, int]]) -> str:
     """A line of the third table: what the evidence says where the count is right, too low, too high."""
     cells = []
     for sign in (0, -1, 1):
-        of_sign = [one.speaker_count for one, true in found if np.sign(one.speaker_count.found - true) == sign]
+        of_sign = [
+            one.speaker_count for one, true in found if np.sign(one.speaker_count.found - true) == sign
+        ]
         more = sum(count.may_be_more > 0 for count in of_sign)
         fewer = sum(count.may_be_one > 0 for count in of_sign)
         cells.append(f"{len(of_sign)}: {more}, {fewer}")

@@ -17,7 +17,10 @@ FRAME_S = 0.05
 LEAD_DB = 10.0
 _QUIETEST_DB = -100
 _ACTIVE_DB = -25.0  # below a channel's loud frames
-_LOUD = 0.95  # quantile of a channel's frames that are its loud level
+_LOUD = 0.95  # quantile of a channel's frames with sound that are its loud level
+_SOUND_DB = -30.0  # below the loudest second of a channel: its frames with sound, however rare
+_STEADY_DB = 10.0  # a channel whose loud frames are less than this above its quiet ones holds noise alone
+_QUIET = 0.2  # quantile
 _EMPTY_DB = -40.0  # below the loudest channel: nothing is recorded there
 _LEAST_SHARE = 0.02  # of the active frames, for a channel to be a speaker's
 _LEAST_LED = 0.5  # of the active frames are led by some channel ...
@@ -88,22 +91,32 @@ def _as_bytes(power: np.ndarray) -> np.ndarray:
 
 def relative(levels: np.ndarray) -> np.ndarray:
     """Levels (frames, channels) in dB against each channel's loud frames; -inf for channels that hold nothing."""
-    loud = np.quantile(levels, _LOUD, axis=0)
+    loud = np.array([_loud(channel) for channel in levels.T])
     empty = (loud <= _QUIETEST_DB) | (loud < loud.max() + _EMPTY_DB)
     return np.where(empty, -np.inf, levels - loud)
 
 
+def _loud(levels: np.ndarray) -> float:
+    """The loud level of one channel (frames,), also of one on which somebody says little."""
+    second = min(len(levels), round(1 / FRAME_S))
+    loudest = np.partition(levels, len(levels) - second)[len(levels) - second]
+    return float(np.quantile(levels[levels >= loudest + _SOUND_DB], _LOUD))
+
+
 def compare(levels: np.ndarray) -> Channels:
     """The evidence in levels (frames, channels), dB."""
+    nobody = Channels(lead=(0.0,) * levels.shape[1])
     if levels.shape[1] < 2:
-        return Channels(lead=(0.0,) * levels.shape[1])
-    against = relative(levels)
+        return nobody
+    loud, quiet = np.array([_loud(channel) for channel in levels.T]), np.quantile(levels, _QUIET, axis=0)
+    moving = np.flatnonzero(loud - quiet >= _STEADY_DB)
+    if len(moving) < 2:
+        return nobody
+    against = relative(levels[:, moving])
     order = np.sort(against, axis=1)
     active = order[:, -1] > _ACTIVE_DB
-    if not active.any():
-        return Channels(lead=(0.0,) * levels.shape[1])
     led = active & (order[:, -1] - order[:, -2] >= LEAD_DB) & np.isfinite(order[:, -2])
-    leaders = np.bincount(against.argmax(axis=1)[led], minlength=levels.shape[1])
+    leaders = np.bincount(moving[against.argmax(axis=1)[led]], minlength=levels.shape[1])
     return Channels(
         lead=tuple(round(float(share), 4) for share in leaders / active.sum()),
         together=_together(against[active]),

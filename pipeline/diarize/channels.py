@@ -1,7 +1,8 @@
 """One speaker a channel, as call recorders leave it: speech regions of each channel are that speaker's turns.
 
 Exact where people talk at once, and without any model of voices. Crosstalk is left out: a channel speaks only
-where its level, against its own loud frames, is not far below another's.
+where its level, against its own loud frames, is not far below that of another one with speech, now or an echo's
+delay before.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ MODEL_FORMATS = ("onnx",)
 
 LEAST_SPEECH_S = 0.5  # of a channel, to be a speaker's
 _SMOOTH_FRAMES = 7  # 0.35 s: levels are compared over a syllable or two
+_ECHO_FRAMES = 5  # 0.25 s: crosstalk may come with an echo's delay
 _PAUSE_S = 0.3  # shorter ones belong to a turn
 _SHORTEST_S = 0.15
 _BLOCK_SAMPLES = 60 * SAMPLE_RATE
@@ -84,7 +86,8 @@ class ChannelDiarizer:
                 levels.append(_levels(channel))
         length = min(map(len, levels))
         loudness = relative(np.stack([_smoothed(one[:length]) for one in levels], axis=1))
-        active = _frames_of(spoken, length) & (loudness > loudness.max(axis=1, keepdims=True) - LEAD_DB)
+        speech = _frames_of(spoken, length)
+        active = speech & (loudness > _of_others(np.where(speech, loudness, -np.inf)) - LEAD_DB)
         found = {n: _turns(active[:, n], spoken[n]) for n in range(count)}
         own = {n: turns for n, turns in found.items() if sum(b - a for a, b in turns) >= LEAST_SPEECH_S}
         if len(own) < 2:
@@ -110,6 +113,15 @@ def _frames_of(spoken: Sequence[Sequence[tuple[float, float]]], count: int) -> n
         for start, end in regions:
             active[int(start / FRAME_S) : int(np.ceil(end / FRAME_S)), number] = True
     return active
+
+
+def _of_others(loudness: np.ndarray) -> np.ndarray:
+    """How loud the loudest of the other channels is or just was, for each channel (frames, channels)."""
+    from scipy.ndimage import maximum_filter1d
+
+    recent = maximum_filter1d(loudness, _ECHO_FRAMES, axis=0, origin=_ECHO_FRAMES // 2, mode="nearest")
+    numbers = range(loudness.shape[1])
+    return np.stack([np.delete(recent, number, axis=1).max(axis=1) for number in numbers], axis=1)
 
 
 def _smoothed(levels: np.ndarray) -> np.ndarray:

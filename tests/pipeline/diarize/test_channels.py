@@ -12,7 +12,7 @@ from media import RATE, Track, babble, encode, wav
 from pipeline import backends
 from pipeline.audio import open_recording
 from pipeline.cache import Cache
-from pipeline.channels import ChannelLevels, Channels
+from pipeline.channels import ChannelLevels, Channels, relative
 from pipeline.plan import Choice
 from pipeline.pool import ModelPool
 from pipeline.recording import Recording
@@ -58,6 +58,8 @@ TOGETHER = phrases(((1.5, 9.0), (12.0, 21.0)), 20)
         (A + hiss(-70, 1), 0.05 * B + hiss(-75, 2)),  # one microphone 26 dB below the other
         (A + hiss(-60, 1), TOGETHER + hiss(-60, 2)),  # both at once, most of the time
         (A, B, np.zeros_like(A)),  # a third channel with nothing
+        (A + hiss(-70, 1), B + hiss(-70, 2), hiss(-30, 3)),  # a third channel with noise
+        (A + 0.1 * B, -(B + 0.1 * A)),  # one channel's polarity inverted
     ],
 )
 def test_one_speaker_a_channel_is_recognised(planes):
@@ -81,6 +83,23 @@ def test_one_speaker_a_channel_is_recognised(planes):
 )
 def test_other_recordings_are_not_taken_for_it(planes):
     assert not found(*planes).separate
+
+
+def test_four_people_with_a_channel_each_are_recognised():
+    people = [phrases(((6.0 * n, 6.0 * n + 5.5),), 60 + n) for n in range(4)]
+    channels = [own + 0.1 * sum(o for o in people if o is not own) for own in people]
+    assert found(*channels).speakers == (0, 1, 2, 3)
+    assert found(*channels).separate
+
+
+def test_somebody_who_says_little_is_somebody():
+    """Two seconds in two minutes: most of the channel's frames are its noise."""
+    little = [phrases(((6.0, 8.0),), 70), *[np.zeros_like(A)] * 4]
+    channels = np.concatenate(little) + np.tile(hiss(-80, 1), 5), np.tile(A + hiss(-80, 2), 5)
+    levels = ChannelLevels()
+    levels.add(np.stack(channels).astype(np.float32), RATE)
+    assert np.isfinite(relative(levels.levels())).all()
+    assert levels.found().speakers == (0, 1)
 
 
 def test_a_room_and_music_in_stereo_are_not_taken_for_it():
@@ -147,9 +166,9 @@ def conversation(tmp_path_factory) -> tuple[Path, list[tuple[float, float, int]]
     return path, [(turn.start, turn.end, int(turn.speaker != first)) for turn in truth]
 
 
-def agreement(turns, truth, length_s: float) -> float:
+def agreement(turns, truth, length_s: float, speakers: int = 2) -> float:
     """Share of the true speech, in 10 ms, that has the right speakers and nobody else."""
-    grids = np.zeros((2, 2, round(length_s * 100)), bool)
+    grids = np.zeros((2, speakers, round(length_s * 100)), bool)
     for turn in turns:
         grids[0, int(turn.speaker[-1]), round(turn.start * 100) : round(turn.end * 100)] = True
     for start, end, number in truth:
@@ -169,6 +188,56 @@ def test_turns_come_from_the_channels_without_crosstalk(split, conversation, tmp
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert [file.name for file in tmp_path.iterdir()] == [recording.pcm.name]
+
+
+@pytest.fixture(scope="module")
+def tracks() -> tuple[np.ndarray, list[tuple[float, float, int]]]:
+    """40 s of the shipped meeting, a track for each of its three people (3, samples), and who talks when."""
+    from pipeline import audio, rttm
+
+    mono = audio.load_waveform(DATA / "syn_en_meeting_a.opus")[: 40 * RATE]
+    (truth,) = rttm.read((DATA / "syn_en_meeting_a.rttm").read_text("utf-8")).values()
+    truth = [turn for turn in truth if turn.end < 40]
+    names = list(dict.fromkeys(turn.speaker for turn in truth))
+    masks = np.zeros((len(names), len(mono)), np.float32)
+    for turn in truth:
+        masks[names.index(turn.speaker), round(turn.start * RATE) : round(turn.end * RATE)] = 1
+    return mono * masks, [(turn.start, turn.end, names.index(turn.speaker)) for turn in truth]
+
+
+def leaking(tracks: np.ndarray, gain: float, delay_s: float = 0.0) -> np.ndarray:
+    """Each track with what the others' people say, quieter and later."""
+    others = gain * (tracks.sum(axis=0) - tracks)
+    late = round(delay_s * RATE)
+    return tracks + np.pad(others, ((0, 0), (late, 0)))[:, : tracks.shape[1]]
+
+
+def tune(count: int) -> np.ndarray:
+    """Plucked notes (count,), as loud as speech."""
+    time = np.arange(count) / RATE
+    notes = 220 * 2 ** (np.random.default_rng(5).integers(0, 12, count // 8000 + 1) / 12)
+    phase = 2 * np.pi * np.cumsum(np.repeat(notes, 8000)[:count]) / RATE
+    return 0.1 * np.sin(phase) * np.exp(-(time % 0.5) / 0.3)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda own: leaking(own, 0.1),
+        lambda own: leaking(own, -0.1),  # out of phase
+        lambda own: leaking(own, 0.1, 0.2),  # with an echo's delay
+        lambda own: np.stack([own[0], -own[1], own[2], 0 * own[0]]),  # a fourth channel with nothing
+        lambda own: np.stack([*own, 0.05 * np.random.default_rng(0).standard_normal(own.shape[1])]),
+        lambda own: np.stack([*own, tune(own.shape[1])]),
+    ],
+    ids=["crosstalk", "inverted crosstalk", "echo", "silent channel", "noise channel", "music channel"],
+)
+def test_turns_are_right_whatever_else_is_on_the_channels(split, tracks, tmp_path, layout):
+    own, truth = tracks
+    recording = open_recording(wav(tmp_path / "tracks.wav", layout(own)), workdir=tmp_path)
+    found = split.diarize(recording, DiarizeOptions(), lambda _: None)
+    assert len(found.speakers) == 3
+    assert agreement(found.turns, truth, 40, 3) > 0.9
 
 
 def test_turns_may_overlap_and_exclusive_ones_do_not(split, shared_audio, tmp_path):
