@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REQUIRES = ("faster_whisper", "numba", "onnx", "threadpoolctl")
 DEVICES = ("cpu",)
-VERSION = 1
+VERSION = 2
 MODEL_KIND = "vad"
 MODEL_FORMATS = ("onnx",)
 
