@@ -1,28 +1,30 @@
 """What do the diarizer's networks do on a GPU, in MLX and in torch, and how far behind is pyannote's way?
 
-    python bench/diarize_gpu.py --audio FILE.wav [--minutes 10] [--weights FOLDER] [--cpu]
+    python bench/diarize_gpu.py --audio FILE.wav [--minutes 10] [--cpu] [--profile]
 
 The whole diarization of a recording (segmentation, speaker embeddings, clustering) in modes exact and fast, with
-MLX and with torch on the same device, medians of three. "torch, as pyannote repeats it" runs the embedding's trunk
-once per window and local speaker, which is what pyannote.audio 4.0.7 does: the package need not be installed. The
-weights are the starter ones; ``FOLDER`` with ``segmentation.npz`` and ``embedding.npz`` (arrays by the
-checkpoint's names) serves a machine without them. The recording, WAV at 16 kHz, is repeated to fill the minutes.
+MLX and with torch on the same device, medians of three, and how often torch in float32 says the same of a frame.
+Then pyannote.audio itself on torch where it is installed: with the same weights, and with its own ResNet34's shape
+(random weights, for the time only). The weights are the starter ones. The recording, WAV at 16 kHz, is repeated to
+fill the minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
+import pstats
 import statistics
 import sys
 import time
 import wave
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
 from pipeline.diarization_core import core  # noqa: E402
 from pipeline.diarization_core.clustering import Agglomerative, Bounds  # noqa: E402
@@ -31,13 +33,8 @@ from pipeline.recording import SAMPLE_RATE, Recording  # noqa: E402
 State = Mapping[str, np.ndarray]
 
 
-def states(folder: Path | None) -> tuple[State, State]:
+def states() -> tuple[State, State]:
     """Arrays of the segmentation and of the embedding network, float32."""
-    if folder is not None:
-        return tuple(
-            {name: np.asarray(array, np.float32) for name, array in np.load(folder / f"{kind}.npz").items()}
-            for kind in ("segmentation", "embedding")
-        )
     from pipeline.diarize._converted import network_weights
     from pipeline.diarize._recipe import parts_of, recipe_of, weights
     from pipeline.plan import Choice
@@ -54,70 +51,101 @@ def recording(path: Path, minutes: float) -> Recording:
     return Recording.from_array(np.resize(samples, round(minutes * 60 * SAMPLE_RATE)))
 
 
-def mlx_networks(segmentation: State, embedding: State) -> core.Networks:
-    from pipeline.diarization_core.mlx_embedding import MlxCamPlusPlus
-    from pipeline.diarization_core.mlx_pyannet import PyanNet, convert
+def networks(backend: str, segmentation: State, embedding: State, device: str) -> core.Networks:
+    """As the backend makes them."""
+    from importlib import import_module
 
-    return core.Networks(PyanNet(convert(segmentation)), MlxCamPlusPlus(embedding), 512, 32)
+    from pipeline.diarize._converted import NetworkWeights
 
-
-def torch_networks(segmentation: State, embedding: State, device: str) -> core.Networks:
-    from pipeline.diarization_core.torch_networks import TorchCamPlusPlus, TorchPyanNet
-
-    return core.Networks(TorchPyanNet(segmentation, device), TorchCamPlusPlus(embedding, device), 512, 32)
+    parts = NetworkWeights("PyanNet", segmentation), NetworkWeights("CamPlusPlus", embedding)
+    return import_module(f"pipeline.diarize.{backend}").networks(*parts, device)
 
 
-class Repeating:
-    """An embedding network whose trunk runs three times, once for each local speaker."""
-
-    def __init__(self, embedding) -> None:
-        self._embedding = embedding
-
-    def __getattr__(self, name: str):
-        return getattr(self._embedding, name)
-
-    def trunk(self, mels: np.ndarray):
-        for _ in range(2):
-            self._embedding.trunk(mels)
-        return self._embedding.trunk(mels)
-
-
-def measured(networks: core.Networks, sound: Recording, mode: str) -> tuple[float, tuple]:
-    """Median seconds of three runs after one, and the turns."""
-    pipeline = core.Pipeline(networks, Agglomerative(0.7045654963945799, 12))
+def measured(run: Callable[[], list]) -> tuple[float, int]:
+    """Median seconds of three runs after one, and the number of turns."""
     seconds = []
     for _ in range(4):
         began = time.perf_counter()
-        found = core.diarize(sound, pipeline, Bounds(1, None), mode=mode, progress=lambda _: None)
+        turns = run()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:]), found.turns
+    return statistics.median(seconds[1:]), len(turns)
+
+
+def ours(networks: core.Networks, sound: Recording, mode: core.Mode) -> Callable[[], list]:
+    """The whole of :func:`pipeline.diarization_core.core.diarize`, as the backends call it."""
+    pipeline = core.Pipeline(networks, Agglomerative(0.7045654963945799, 12))
+    pipeline = pipeline if mode == "exact" else core.constrained(pipeline)
+    return lambda: list(
+        core.diarize(sound, pipeline, Bounds(1, None), mode=mode, progress=lambda _: None).turns
+    )
+
+
+def pyannotes(embedding: str, sound: Recording, device: str) -> Callable[[], list]:
+    """pyannote.audio's own pipeline. Raises ``ImportError`` where it is not installed."""
+    from diarize_systems import pyannote_itself
+
+    diarize = pyannote_itself({"embedding": embedding, "device": device})
+    samples = sound.read(0, sound.samples)
+    return lambda: diarize(Path(), samples)
+
+
+def agreement(one: core.Networks, other: core.Networks, sound: Recording) -> str:
+    """The share of frames with the same classes, and the lowest cosine of two embeddings of a window."""
+    samples = sound.read(0, 60 * SAMPLE_RATE)
+    classes = [networks.segmentation(samples, SAMPLE_RATE).argmax(-1) for networks in (one, other)]
+    found = []
+    for network in (one.embedding, other.embedding):
+        frames = network.trunk(network.log_mels(samples), list(range(0, 5000, 100)), 998)
+        voices = network.pool(frames, np.ones((len(frames), 1, frames.shape[1]), np.float32))[:, 0]
+        found.append(voices / np.linalg.norm(voices, axis=-1, keepdims=True))
+    cosine = (found[0] * found[1]).sum(axis=-1).min()
+    return f"{100 * (classes[0] == classes[1]).mean():.3f} % of the frames alike, cosines of at least {cosine:.7f}"
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--audio", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--cpu", action="store_true", help="torch on the CPU")
+    parser.add_argument("--cpu", action="store_true", help="all on the CPU")
+    parser.add_argument("--profile", action="store_true", help="of MLX's modes, in place of the table")
     args = parser.parse_args()
     from pipeline import mlx_runtime
 
-    mlx_runtime.use_device("cpu" if args.cpu else "cuda")
     device = "cpu" if args.cpu else "cuda"
-    parts, sound = states(args.weights), recording(args.audio, args.minutes)
-    ours, theirs = mlx_networks(*parts), torch_networks(*parts, device)
-    repeating = core.Networks(theirs.segmentation, Repeating(theirs.embedding), 512, 32)
+    mlx_runtime.use_device(device)
+    parts, sound = states(), recording(args.audio, args.minutes)
+    on_mlx, on_torch = (networks(backend, *parts, device) for backend in ("mlx", "torch"))
     rows = [
-        ("MLX, exact", ours, "exact"),
-        ("MLX, fast", ours, "fast"),
-        ("torch, exact", theirs, "exact"),
-        ("torch, fast", theirs, "fast"),
-        ("torch, as pyannote repeats it", repeating, "exact"),
+        ("MLX, exact", lambda: ours(on_mlx, sound, "exact")),
+        ("MLX, fast", lambda: ours(on_mlx, sound, "fast")),
+        ("torch, exact", lambda: ours(on_torch, sound, "exact")),
+        ("torch, fast", lambda: ours(on_torch, sound, "fast")),
+        ("pyannote.audio itself", lambda: pyannotes("campplus", sound, device)),
+        ("pyannote.audio itself, ResNet34 of random weights", lambda: pyannotes("resnet34", sound, device)),
     ]
-    print("| networks, mode | seconds | RTFx | turns |\n|---|---|---|---|", flush=True)
-    for name, networks, mode in rows:
-        seconds, turns = measured(networks, sound, mode)
-        print(f"| {name} | {seconds:.2f} | {60 * args.minutes / seconds:.0f} | {len(turns)} |", flush=True)
+    if args.profile:
+        return profile(rows[:2])
+    print("MLX and torch:", agreement(on_mlx, on_torch, sound))
+    print("| system | seconds | RTFx | turns |\n|---|---|---|---|", flush=True)
+    for name, make in rows:
+        try:
+            seconds, turns = measured(make())
+        except ImportError as error:
+            print(f"| {name} | cannot be imported: {error} | | |", flush=True)
+            continue
+        print(f"| {name} | {seconds:.2f} | {60 * args.minutes / seconds:.0f} | {turns} |", flush=True)
+
+
+def profile(rows: list[tuple[str, Callable]]) -> None:
+    """Where the time goes, by function."""
+    for name, make in rows:
+        run = make()
+        run()
+        profiler = cProfile.Profile()
+        profiler.runcall(run)
+        print(name)
+        pstats.Stats(profiler).strip_dirs().sort_stats("tottime").print_stats(18)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ _ACTIVITY_SHARE = {"exact": 0.12, "fast": 0.5}
 class Segmentation(Protocol):
     """pyannote's segmentation-3.0 on any framework."""
 
-    def __call__(self, windows: np.ndarray) -> np.ndarray:
-        """Windows (batch, 160000) to powerset scores (batch, 589, 7)."""
+    def __call__(self, samples: np.ndarray, step_samples: int) -> np.ndarray:
+        """The windows of 160,000 that lie in (samples,) to powerset scores (windows, 589, 7)."""
         ...
 
 
@@ -139,7 +139,6 @@ def find_activity(
         begin = batch[0] * step_samples
         samples = recording.read(begin, batch[-1] * step_samples + frames.WINDOW_SAMPLES)
         samples = np.pad(samples, (0, (len(batch) - 1) * step_samples + frames.WINDOW_SAMPLES - len(samples)))
-        cut = np.lib.stride_tricks.sliding_window_view(samples, frames.WINDOW_SAMPLES)[::step_samples]
-        activity[batch.start : batch.stop] = frames.binarize(networks.segmentation(np.ascontiguousarray(cut)))
+        activity[batch.start : batch.stop] = frames.binarize(networks.segmentation(samples, step_samples))
         progress((batch[-1] + 1) / windows)
     return activity

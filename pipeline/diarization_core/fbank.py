@@ -15,8 +15,9 @@ import scipy.fft
 N_MELS = 80
 HOP_SAMPLES = 160
 WINDOW_SAMPLES = 400
-_FFT = 512
-_FLOOR = np.float32(1.1920928955078125e-07)
+FFT_SIZE = 512
+PRE_EMPHASIS = 0.97
+FLOOR = 1.1920928955078125e-07  # of a mel's energy
 _BLOCK_FRAMES = 4096
 
 WindowShape = Literal["povey", "hamming"]
@@ -35,7 +36,7 @@ def fbank(waveform: np.ndarray, shape: WindowShape = "povey", scale: float = 1.0
     count = frames_of(len(waveform))
     mels = np.empty((count, N_MELS), np.float32)
     waveform = np.ascontiguousarray(waveform, dtype=np.float32)
-    taper, banks = _taper(shape), _mel_banks()
+    tapered, banks = taper(shape), mel_banks()
     for first in range(0, count, _BLOCK_FRAMES):
         stop = min(count, first + _BLOCK_FRAMES)
         samples = waveform[first * HOP_SAMPLES : (stop - 1) * HOP_SAMPLES + WINDOW_SAMPLES] * np.float32(
@@ -44,14 +45,15 @@ def fbank(waveform: np.ndarray, shape: WindowShape = "povey", scale: float = 1.0
         frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::HOP_SAMPLES]
         frames = frames - frames.mean(axis=1, keepdims=True)
         previous = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-        spectrum = scipy.fft.rfft((frames - np.float32(0.97) * previous) * taper, _FFT, axis=1)
+        spectrum = scipy.fft.rfft((frames - np.float32(PRE_EMPHASIS) * previous) * tapered, FFT_SIZE, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
-        mels[first:stop] = np.log(np.maximum(power.astype(np.float32) @ banks, _FLOOR))
+        mels[first:stop] = np.log(np.maximum(power.astype(np.float32) @ banks, np.float32(FLOOR)))
     return mels
 
 
 @cache
-def _taper(shape: WindowShape) -> np.ndarray:
+def taper(shape: WindowShape) -> np.ndarray:
+    """What a frame is multiplied with, (400,)."""
     angle = 2 * np.pi * np.arange(WINDOW_SAMPLES) / (WINDOW_SAMPLES - 1)
     if shape == "hamming":
         return (0.54 - 0.46 * np.cos(angle)).astype(np.float32)
@@ -59,7 +61,7 @@ def _taper(shape: WindowShape) -> np.ndarray:
 
 
 @cache
-def _mel_banks(low_hz: float = 20.0, high_hz: float = 8000.0, sample_rate: int = 16_000) -> np.ndarray:
+def mel_banks(low_hz: float = 20.0, high_hz: float = 8000.0, sample_rate: int = 16_000) -> np.ndarray:
     """Triangular filters, (257, 80)."""
 
     def mel(hz: np.ndarray | float) -> np.ndarray:
@@ -67,7 +69,7 @@ def _mel_banks(low_hz: float = 20.0, high_hz: float = 8000.0, sample_rate: int =
 
     width = (mel(high_hz) - mel(low_hz)) / (N_MELS + 1)
     left = mel(low_hz) + np.arange(N_MELS)[:, None] * width
-    bins = mel(np.arange(_FFT // 2) * sample_rate / _FFT)[None]
+    bins = mel(np.arange(FFT_SIZE // 2) * sample_rate / FFT_SIZE)[None]
     rising = (bins - left) / width
     falling = (left + 2 * width - bins) / width
     banks = np.maximum(0.0, np.minimum(rising, falling))

@@ -20,9 +20,19 @@ def window_count(samples: int, step_samples: int) -> int:
     """How many windows cover ``samples``; the last one may reach beyond the end."""
     if samples <= 0:
         return 0
-    whole = (samples - WINDOW_SAMPLES) // step_samples + 1 if samples >= WINDOW_SAMPLES else 0
+    whole = whole_windows(samples, step_samples) if samples >= WINDOW_SAMPLES else 0
     rest = samples < WINDOW_SAMPLES or (samples - WINDOW_SAMPLES) % step_samples > 0
     return whole + int(rest)
+
+
+def whole_windows(samples: int, step_samples: int) -> int:
+    """How many windows lie in ``samples``, at least one window long."""
+    return (samples - WINDOW_SAMPLES) // step_samples + 1
+
+
+def windows_of(samples: np.ndarray, step_samples: int) -> np.ndarray:
+    """The windows that lie in (samples,), a view (windows, 160000)."""
+    return np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::step_samples]
 
 
 def binarize(classes: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A layer of a bidirectional LSTM in MLX: a loop over time anywhere, one kernel on an NVIDIA GPU.
 
-The recurrence is a product of 128 by 512 for each of some hundred steps and every step waits for the one before, so
-a loop of MLX's operations spends its time on starting kernels. The kernel keeps eight sequences in a block of
+The recurrence is a small product for each of some hundred steps, and every step waits for the one before: a loop of
+MLX's operations spends its time on starting kernels. The kernel keeps eight sequences in a block of
 threads from the first step to the last; the weights stream through the caches. Hochreiter and Schmidhuber, "Long
 short-term memory", Neural Computation 1997; gates in torch's order (input, forget, cell, output).
 """
@@ -70,9 +70,22 @@ _SOURCE = """
 """
 
 
-def in_one_kernel() -> bool:
-    """Whether MLX's default device runs CUDA kernels."""
-    return mx.default_device() == mx.gpu and mx.cuda.is_available()
+class Layer:
+    """Both directions of a layer, on MLX's default device."""
+
+    def __init__(self, inward: mx.array, bias: mx.array, state: mx.array) -> None:
+        """Weights (inputs, 1024) and bias (1024,), backward gates last, and recurrent weights (2, 128, 512)."""
+        self._inward, self._bias, self._state = inward, bias, state
+        self._in_one_kernel = mx.default_device() == mx.gpu and mx.cuda.is_available()
+        if self._in_one_kernel:
+            self._state = kernel_weights(state)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """(batch, time, inputs) to (batch, time, 256)."""
+        gates = mx.addmm(self._bias, x, self._inward)
+        states = (by_kernel if self._in_one_kernel else by_steps)(gates, self._state)
+        mx.eval(states)
+        return states
 
 
 def kernel_weights(state: mx.array) -> mx.array:
@@ -117,9 +130,7 @@ def by_steps(gates: mx.array, state: mx.array) -> mx.array:
         if step % _STEPS_PER_EVALUATION == _STEPS_PER_EVALUATION - 1:
             mx.async_eval(hidden, cell)
     out = mx.stack(states)
-    out = mx.concatenate([out[:, 0], out[::-1, 1]], axis=-1).transpose(1, 0, 2)
-    mx.eval(out)
-    return out
+    return mx.concatenate([out[:, 0], out[::-1, 1]], axis=-1).transpose(1, 0, 2)
 
 
 def _gates(x: mx.array, cell: mx.array) -> tuple[mx.array, mx.array]:

@@ -12,10 +12,11 @@ import mlx.core as mx
 import numpy as np
 
 from pipeline import mlx_runtime
+from pipeline.diarization_core import mlx_lstm
+from pipeline.diarization_core.frames import WINDOW_SAMPLES, whole_windows
 from pipeline.diarization_core.sincnet import SINC_STRIDE, sinc_filters
 
 _EPSILON = 1e-5
-_STEPS_PER_EVALUATION = 64  # keeps the graph of the LSTM's 589 steps small
 _FRONT_WINDOWS = 32  # the front end's outputs are large, the LSTM's are not
 
 
@@ -47,22 +48,26 @@ def convert(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 class PyanNet:
-    """Windows (batch, samples) to log-probabilities of the powerset classes (batch, frames, 7)."""
+    """Windows of a waveform to log-probabilities of the powerset classes (windows, frames, 7)."""
 
     def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
         self.w = {name: mx.array(array) for name, array in weights.items()}
-        self._gates = mx.compile(_gates)
+        self._layers = [
+            mlx_lstm.Layer(*(self.w[f"lstm{i}.{n}"] for n in ("input", "bias", "state"))) for i in range(4)
+        ]
 
-    def __call__(self, windows: np.ndarray) -> np.ndarray:
+    def __call__(self, samples: np.ndarray, step_samples: int) -> np.ndarray:
         """As :class:`pipeline.diarization_core.core.Segmentation`."""
+        x = mx.array(samples)
+        cut = mx.as_strided(x, (whole_windows(len(samples), step_samples), WINDOW_SAMPLES), (step_samples, 1))
         parts = []
-        for first in range(0, len(windows), _FRONT_WINDOWS):
-            parts.append(self._front_end(mx.array(windows[first : first + _FRONT_WINDOWS])))
+        for first in range(0, len(cut), _FRONT_WINDOWS):
+            parts.append(self._front_end(cut[first : first + _FRONT_WINDOWS]))
             mx.eval(parts[-1])
         x = mx.concatenate(parts)
         with mlx_runtime.small_products():
-            for layer in range(4):
-                x = self._lstm(x, layer)
+            for layer in self._layers:
+                x = layer(x)
         for i in range(2):
             x = _leaky(mx.addmm(self.w[f"linear{i}.bias"], x, self.w[f"linear{i}.weight"]))
         x = mx.addmm(self.w["classifier.bias"], x, self.w["classifier.weight"])
@@ -77,32 +82,6 @@ class PyanNet:
             x = mx.conv1d(x, w[f"conv{i}.weight"]) + w[f"conv{i}.bias"]
             x = _leaky(_normalised(_max_pool(x), w[f"norm{i}.scale"], w[f"norm{i}.shift"]))
         return x  # (batch, 589, 60)
-
-    def _lstm(self, x: mx.array, layer: int) -> mx.array:
-        """Both directions in one loop, the backward one flipped in time, (batch, time, 256)."""
-        batch, time, _ = x.shape
-        w_state = self.w[f"lstm{layer}.state"]  # (2, 128, 512)
-        x = mx.addmm(self.w[f"lstm{layer}.bias"], x, self.w[f"lstm{layer}.input"])
-        x = x.reshape(batch, time, 2, -1).transpose(1, 2, 0, 3)  # (time, 2, batch, 512)
-        x = mx.stack([x[:, 0], x[::-1, 1]], axis=1)
-        hidden = cell = mx.zeros((2, batch, w_state.shape[1]))
-        states = []
-        mx.eval(x)
-        for step in range(time):
-            hidden, cell = self._gates(x[step] + hidden @ w_state, cell)
-            states.append(hidden)
-            if step % _STEPS_PER_EVALUATION == _STEPS_PER_EVALUATION - 1:
-                mx.async_eval(hidden, cell)
-        out = mx.stack(states)
-        out = mx.concatenate([out[:, 0], out[::-1, 1]], axis=-1).transpose(1, 0, 2)
-        mx.eval(out)
-        return out
-
-
-def _gates(x: mx.array, cell: mx.array) -> tuple[mx.array, mx.array]:
-    enter, forget, update, leave = mx.split(x, 4, axis=-1)
-    cell = mx.sigmoid(forget) * cell + mx.sigmoid(enter) * mx.tanh(update)
-    return mx.sigmoid(leave) * mx.tanh(cell), cell
 
 
 def _normalised(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that torch's own documentation uses
 from torch import Tensor, nn
 
-from pipeline.diarization_core.fbank import WindowShape
+from pipeline.diarization_core.fbank import WindowShape, fbank
+from pipeline.diarization_core.frames import WINDOW_SAMPLES
 from pipeline.diarization_core.sincnet import SINC_STRIDE, sinc_filters
 from pipeline.diarization_core.torch_campplus import CamPlusPlus
 
@@ -21,7 +22,7 @@ State = Mapping[str, np.ndarray]
 
 
 class TorchPyanNet:
-    """Windows (batch, samples) to log-probabilities of the powerset classes (batch, frames, 7)."""
+    """Windows of a waveform to log-probabilities of the powerset classes (windows, frames, 7)."""
 
     def __init__(self, state: State, device: str = "cpu") -> None:
         self.device = device
@@ -32,10 +33,11 @@ class TorchPyanNet:
         self.lstm.to(device).eval()
 
     @torch.inference_mode()
-    def __call__(self, windows: np.ndarray) -> np.ndarray:
+    def __call__(self, samples: np.ndarray, step_samples: int) -> np.ndarray:
         """As :class:`pipeline.diarization_core.core.Segmentation`."""
         w = self.w
-        x = self._normalised(torch.from_numpy(windows)[:, None].to(self.device), "sincnet.wav_norm1d")
+        windows = torch.from_numpy(samples).to(self.device).unfold(0, WINDOW_SAMPLES, step_samples)
+        x = self._normalised(windows[:, None], "sincnet.wav_norm1d")
         x = F.conv1d(x, self.sinc, stride=SINC_STRIDE).abs()
         x = F.leaky_relu(self._normalised(F.max_pool1d(x, 3), "sincnet.norm1d.0"))
         for i in (1, 2):
@@ -62,10 +64,15 @@ class _TorchEmbedding:
     device: str
 
     @torch.inference_mode()
-    def trunk(self, mels: np.ndarray) -> Tensor:
+    def log_mels(self, samples: np.ndarray) -> Tensor:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.log_mels`."""
+        return torch.from_numpy(fbank(samples, self.window_shape, self.scale)).to(self.device)
+
+    @torch.inference_mode()
+    def trunk(self, mels: Tensor, firsts: Sequence[int], length: int) -> Tensor:
         """As :meth:`pipeline.diarization_core.voices.Embedding.trunk`."""
-        frames = self._frames(torch.from_numpy(np.ascontiguousarray(mels.transpose(0, 2, 1))).to(self.device))
-        return frames.transpose(1, 2)
+        cut = torch.stack([mels[first : first + length].T for first in firsts])
+        return self._frames(cut - cut.mean(dim=2, keepdim=True)).transpose(1, 2)
 
     @torch.inference_mode()
     def pool(self, frames: Tensor, masks: np.ndarray) -> np.ndarray:

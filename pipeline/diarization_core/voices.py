@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.diarization_core.fbank import HOP_SAMPLES, WindowShape, fbank, frames_of
+from pipeline.diarization_core.fbank import HOP_SAMPLES, WindowShape, frames_of
 from pipeline.diarization_core.fbank import WINDOW_SAMPLES as FRAME_SAMPLES
 from pipeline.diarization_core.frames import WINDOW_FRAMES, WINDOW_SAMPLES
 from pipeline.recording import Recording
@@ -21,6 +21,7 @@ from pipeline.recording import Recording
 WINDOW_MELS = frames_of(WINDOW_SAMPLES)
 BLOCK_MELS = 1000  # 10 s; of 30 s, the context that CAM++ pools over makes voices too much alike
 CONTEXT_MELS = 504  # 5 s on each side of a block; a multiple of every network's mels_per_frame
+_READ_MELS = 4000  # made together: 13 MB of spectra
 _POOLED_WINDOWS = (
     32  # fast: windows pooled together; no more of silence lies between two of them than of a window
 )
@@ -35,8 +36,15 @@ class Embedding(Protocol):
     scale: float
     mels_per_frame: int
 
-    def trunk(self, mels: np.ndarray) -> Any:
-        """Log-mels (batch, mels, 80), mean taken out, to frames (batch, ceil(mels / mels_per_frame), channels)."""
+    def log_mels(self, samples: np.ndarray) -> Any:
+        """Waveform (samples,) to log-mels (mels, 80), where the network runs."""
+        ...
+
+    def trunk(self, mels: Any, firsts: Sequence[int], length: int) -> Any:
+        """Stretches of log-mels (mels, 80), each without its mean, to frames (stretches, frames, channels).
+
+        Each begins at one of ``firsts`` and has ``length`` log-mels, for ceil(length / mels_per_frame) frames.
+        """
         ...
 
     def pool(self, frames: Any, masks: np.ndarray) -> np.ndarray:
@@ -48,7 +56,7 @@ class Embedding(Protocol):
         ...
 
     def join(self, pieces: Sequence[Any]) -> Any:
-        """Pieces (frames, channels) end to end."""
+        """Pieces (frames, channels), or (mels, 80), end to end."""
         ...
 
 
@@ -74,15 +82,17 @@ def exact(
     step_mels = _whole_hops(step_samples)
     mels = _Mels(recording, embedding)
     voices, spoken = _unheard(activity, embedding)
-    for first in range(0, len(spoken), batch_size):
-        batch = spoken[first : first + batch_size]
-        windows = (mels.read(window * step_mels, WINDOW_MELS) for window in batch.tolist())
-        frames = embedding.trunk(np.stack([window - window.mean(axis=0) for window in windows]))
+    done = 0
+    for batch in _neighbours(spoken, batch_size):
+        firsts = (batch - batch[0]) * step_mels
+        stretch = mels.read(int(batch[0]) * step_mels, int(firsts[-1]) + WINDOW_MELS)
+        frames = embedding.trunk(stretch, firsts.tolist(), WINDOW_MELS)
         masks = _masks(activity[batch], embedding, exclude_overlap)
         found = embedding.pool(frames, _nearest(masks, frames.shape[1]))
         found[masks.sum(axis=2) == 0] = np.nan
         voices[batch] = found
-        progress(min(1.0, (first + len(batch)) / len(spoken)))
+        done += len(batch)
+        progress(done / len(spoken))
     return voices
 
 
@@ -157,25 +167,25 @@ class _Mels:
     """Log-mels of the whole recording, each made once: a step of 1 s is exactly 100 of them."""
 
     def __init__(self, recording: Recording, embedding: Embedding) -> None:
-        self._recording, self._shape, self._scale = recording, embedding.window_shape, embedding.scale
-        self._blocks: dict[int, np.ndarray] = {}
+        self._recording, self._embedding = recording, embedding
+        self._blocks: dict[int, Any] = {}
 
-    def read(self, first: int, count: int) -> np.ndarray:
+    def read(self, first: int, count: int) -> Any:
         """(count, 80); silence behind the end. Reading goes forwards: what lies behind is let go."""
-        wanted = range(first // BLOCK_MELS, (first + count - 1) // BLOCK_MELS + 1)
+        wanted = range(first // _READ_MELS, (first + count - 1) // _READ_MELS + 1)
         for old in [number for number in self._blocks if number < wanted[0]]:
             del self._blocks[old]
         for number in wanted:
             if number not in self._blocks:
                 self._blocks[number] = self._block(number)
-        joined = np.concatenate([self._blocks[number] for number in wanted])
-        offset = first - wanted[0] * BLOCK_MELS
+        joined = self._embedding.join([self._blocks[number] for number in wanted])
+        offset = first - wanted[0] * _READ_MELS
         return joined[offset : offset + count]
 
-    def _block(self, number: int) -> np.ndarray:
-        begin, length = number * BLOCK_MELS * HOP_SAMPLES, (BLOCK_MELS - 1) * HOP_SAMPLES + FRAME_SAMPLES
+    def _block(self, number: int) -> Any:
+        begin, length = number * _READ_MELS * HOP_SAMPLES, (_READ_MELS - 1) * HOP_SAMPLES + FRAME_SAMPLES
         samples = self._recording.read(begin, begin + length)
-        return fbank(np.pad(samples, (0, length - len(samples))), self._shape, self._scale)
+        return self._embedding.log_mels(np.pad(samples, (0, length - len(samples))))
 
 
 class _SharedFrames:
@@ -208,8 +218,9 @@ class _SharedFrames:
         reach = [self._reach(number)]
         while len(reach) < self._together and self._is_full(number) and self._is_full(number + len(reach)):
             reach.append(self._reach(number + len(reach)))
-        mels = [self._mels.read(first, last - first) for first, last, _ in reach]
-        found = self._embedding.trunk(np.stack([block - block.mean(axis=0) for block in mels]))
+        begin, length = reach[0][0], reach[0][1] - reach[0][0]
+        mels = self._mels.read(begin, reach[-1][1] - begin)
+        found = self._embedding.trunk(mels, [first - begin for first, _, _ in reach], length)
         for i, (_, _, offset) in enumerate(reach):
             self._blocks[number + i] = found[i][offset : offset + self._per_block]
 

@@ -181,7 +181,9 @@ def test_it_stops_between_batches_and_the_next_recording_works(torch_core, clip,
 
     calls = []
     network = torch_core.pipeline.networks.segmentation
-    monkeypatch.setattr(type(network), "__call__", lambda self, windows: calls.append(len(windows)) or ones)
+    monkeypatch.setattr(
+        type(network), "__call__", lambda self, samples, step: calls.append(len(samples)) or ones
+    )
     ones = np.zeros((1, 589, 7), np.float32)
 
     def stop(_fraction: float) -> None:
@@ -191,7 +193,7 @@ def test_it_stops_between_batches_and_the_next_recording_works(torch_core, clip,
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr("pipeline.diarization_core.frames.binarize", lambda _: 0)
         run(torch_core, long, stop, diarize_mode=mode)
-    assert calls == [32]
+    assert calls == [31 * 16_000 + 160_000]
     monkeypatch.undo()
     assert run(torch_core, clip).turns
 
