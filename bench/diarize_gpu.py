@@ -125,7 +125,8 @@ def main() -> None:
         ("pyannote.audio itself, ResNet34 of random weights", lambda: pyannotes("resnet34", sound, device)),
     ]
     if args.profile:
-        return profile(rows[:2])
+        profile(rows[:2])
+        return
     print("MLX and torch:", agreement(on_mlx, on_torch, sound))
     print("| system | seconds | RTFx | turns |\n|---|---|---|---|", flush=True)
     for name, make in rows:

@@ -1,7 +1,7 @@
 """A layer of a bidirectional LSTM in MLX: a loop over time anywhere, one kernel on an NVIDIA GPU.
 
-The recurrence is a small product for each of some hundred steps, and every step waits for the one before: a loop of
-MLX's operations spends its time on starting kernels. The kernel keeps eight sequences in a block of
+The recurrence is a small product for each of some hundred steps, and every step waits for the one before: a loop
+of MLX's operations spends its time on starting kernels. The kernel keeps eight sequences in a block of
 threads from the first step to the last; the weights stream through the caches. Hochreiter and Schmidhuber, "Long
 short-term memory", Neural Computation 1997; gates in torch's order (input, forget, cell, output).
 """
