@@ -114,6 +114,9 @@ def main() -> None:
 
     device = "cpu" if args.cpu else "cuda"
     mlx_runtime.use_device(device)
+    from pipeline.diarize.torch import check_device
+
+    check_device(device)
     parts, sound = states(), recording(args.audio, args.minutes)
     on_mlx, on_torch = (networks(backend, *parts, device) for backend in ("mlx", "torch"))
     rows = [

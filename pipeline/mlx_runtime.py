@@ -80,6 +80,15 @@ def use_device(device: str) -> None:
     mx.set_default_device(mx.gpu if device in ACCELERATORS else mx.cpu)
 
 
+def memory_bytes(device: str) -> int:
+    """Memory of the accelerator, or of the machine."""
+    if device != "cpu":
+        info = import_mlx().device_info()
+        names = ("max_recommended_working_set_size", "memory_size", "total_memory")
+        return int(next((info[name] for name in names if info.get(name)), 8 << 30))
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 @contextmanager
 def small_products() -> Iterator[None]:
     """For thousands of small matrix products in a row on a Linux CPU: BLAS does each on one thread.

@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
+from pipeline.diarization_core.frames import talkers
 from pipeline.diarization_core.plda import Plda
 
 INACTIVE = -2
@@ -54,8 +55,10 @@ class Clustering(Protocol):
 
 def trainable(embeddings: np.ndarray, activity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Windows and local speakers whose embedding is finite and who talk alone in a fifth of the frames."""
-    alone = activity.sum(axis=2, keepdims=True) == 1
-    clean_frames = (activity * alone).sum(axis=1)
+    alone = talkers(activity) == 1
+    clean_frames = np.stack(
+        [(part.astype(bool) & alone).sum(axis=1) for part in np.moveaxis(activity, 2, 0)], 1
+    )
     enough = clean_frames >= MIN_ACTIVE_RATIO * activity.shape[1]
     return np.where(enough & ~np.isnan(embeddings).any(axis=2))
 

@@ -112,8 +112,10 @@ def answer(
     most = bounds.exactly or bounds.most
     count = count if most is None else np.minimum(count, most)
 
+    active = reconstruction.activations(activity, labels, step_s)
+
     def turns(count: np.ndarray) -> list[tuple[float, float, int]]:
-        speaking = reconstruction.discrete(activity, labels, count, step_s)
+        speaking = reconstruction.most_active(active, count)
         return reconstruction.turns(speaking, duration_s, pipeline.min_duration_off_s)
 
     every, one = turns(count), turns(np.minimum(count, 1))

@@ -40,6 +40,12 @@ def binarize(classes: np.ndarray) -> np.ndarray:
     return POWERSET[classes.argmax(-1)]
 
 
+def talkers(activity: np.ndarray) -> np.ndarray:
+    """How many local speakers talk in each frame of (windows, frames, speakers), (windows, frames)."""
+    first, *others = np.moveaxis(activity, 2, 0)  # a sum over so short an axis is several times as slow
+    return sum(others, first)
+
+
 def frame_count(windows: int, step_s: float) -> int:
     """Frames of the whole recording that ``windows`` windows cover."""
     return int(np.rint((WINDOW_SAMPLES / SAMPLE_RATE + (windows - 1) * step_s) / FRAME_STEP_S)) + 1
@@ -58,9 +64,10 @@ def speaker_count(activity: np.ndarray, step_s: float) -> np.ndarray:
     windows, frames, _ = activity.shape
     total = frame_count(windows, step_s)
     summed, covered = np.zeros(total, np.float32), np.zeros(total, np.float32)
+    talking = talkers(activity)
     for window, first in enumerate(first_frames(windows, step_s)):
         stop = min(total, first + frames)
-        summed[first:stop] += activity[window, : stop - first].sum(axis=-1)
+        summed[first:stop] += talking[window, : stop - first]
         covered[first:stop] += 1.0
     return np.rint(summed / np.maximum(covered, 1e-12)).astype(np.uint8)
 

@@ -13,23 +13,27 @@ from schemas.diarization import SpeakerTurn
 _BLOCK_FRAMES = 1 << 16  # ranks are eight bytes each; a recording of hours has a million frames
 
 
-def discrete(activity: np.ndarray, labels: np.ndarray, count: np.ndarray, step_s: float) -> np.ndarray:
-    """Who speaks in which frame, (frames, speakers) bool: the ``count`` most active clusters of each frame.
+def activations(activity: np.ndarray, labels: np.ndarray, step_s: float) -> np.ndarray:
+    """In how many windows each cluster talks in each frame of the recording, (frames, clusters).
 
-    ``activity`` (windows, frames, local speakers), ``labels`` (windows, local speakers), ``count`` (frames,).
+    ``activity`` (windows, frames, local speakers), ``labels`` (windows, local speakers).
     """
     windows, frames, _ = activity.shape
     clusters = int(labels.max()) + 1
     summed = np.zeros((frame_count(windows, step_s), clusters), np.float32)
     for window, first in enumerate(first_frames(windows, step_s)):
         stop = min(len(summed), first + frames)
-        for cluster in np.unique(labels[window]):
-            if cluster != INACTIVE:
-                active = activity[window][: stop - first, labels[window] == cluster].max(axis=1)
-                summed[first:stop, cluster] += active
+        for cluster in set(labels[window].tolist()) - {INACTIVE}:
+            active = activity[window][: stop - first, labels[window] == cluster].max(axis=1)
+            summed[first:stop, cluster] += active
+    return summed
+
+
+def most_active(summed: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """The ``count`` (frames,) greatest of each frame's :func:`activations`, (frames, speakers) bool."""
     most = int(count.max())
-    if clusters < most:
-        summed = np.pad(summed, ((0, 0), (0, most - clusters)))
+    if summed.shape[1] < most:
+        summed = np.pad(summed, ((0, 0), (0, most - summed.shape[1])))
     length = min(len(summed), len(count))
     speaking = np.empty((length, summed.shape[1]), bool)
     for first in range(0, length, _BLOCK_FRAMES):

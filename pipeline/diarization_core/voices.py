@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.diarization_core.fbank import HOP_SAMPLES, WindowShape, frames_of
 from pipeline.diarization_core.fbank import WINDOW_SAMPLES as FRAME_SAMPLES
-from pipeline.diarization_core.frames import WINDOW_FRAMES, WINDOW_SAMPLES
+from pipeline.diarization_core.frames import WINDOW_FRAMES, WINDOW_SAMPLES, talkers
 from pipeline.recording import Recording
 
 WINDOW_MELS = frames_of(WINDOW_SAMPLES)
@@ -62,7 +62,7 @@ class Embedding(Protocol):
 
 def masks_of(activity: np.ndarray, min_samples: int) -> np.ndarray:
     """Activity (windows, frames, speakers) without the frames in which several talk, where enough is left."""
-    alone = activity * (activity.sum(axis=2, keepdims=True) < 2)
+    alone = activity * (talkers(activity) < 2)[..., None]
     fewest = math.ceil(WINDOW_FRAMES * min_samples / WINDOW_SAMPLES)
     enough = alone.sum(axis=1, keepdims=True) > fewest
     return np.where(enough, alone, activity)

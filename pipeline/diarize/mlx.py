@@ -27,7 +27,9 @@ MODEL_KIND = "diarization"
 MODEL_FORMATS = ("pyannote",)
 
 # An LSTM over a batch takes as many steps whatever the batch; a CPU has no gain from more than its caches hold.
-_BATCHES = {"cpu": (32, 4), "metal": (128, 16), "cuda": (512, 32)}
+_BATCHES = {"cpu": (32, 4), "metal": (128, 16), "cuda": (256, 32)}
+_LARGE_BATCHES = (1024, 128)
+_LARGE_BYTES = 20 << 30  # of a GPU that holds these
 
 
 def load(choice: Choice, options: Options) -> CoreDiarizer:
@@ -47,9 +49,12 @@ def load(choice: Choice, options: Options) -> CoreDiarizer:
 
 def networks(segmentation: NetworkWeights, embedding: NetworkWeights, device: str) -> Networks:
     """Both networks on MLX's default device, with batches that suit ``device``."""
+    from pipeline import mlx_runtime
     from pipeline.diarization_core.core import Networks
     from pipeline.diarization_core.mlx_embedding import MlxCamPlusPlus, MlxResNet34
     from pipeline.diarization_core.mlx_pyannet import PyanNet, convert
 
     network = MlxCamPlusPlus if embedding.architecture == "CamPlusPlus" else MlxResNet34
-    return Networks(PyanNet(convert(segmentation.state)), network(embedding.state), *_BATCHES[device])
+    large = device == "cuda" and mlx_runtime.memory_bytes(device) >= _LARGE_BYTES
+    batches = _LARGE_BATCHES if large else _BATCHES[device]
+    return Networks(PyanNet(convert(segmentation.state)), network(embedding.state), *batches)

@@ -44,7 +44,7 @@ def load(choice: Choice, options: Options) -> CoreDiarizer:
 
 
 def check_device(device: str) -> None:
-    """Raises :class:`BackendUnavailable` for a device that torch does not see."""
+    """Makes torch compute in float32. Raises :class:`BackendUnavailable` for a device that torch does not see."""
     import torch
 
     seen = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -53,6 +53,10 @@ def check_device(device: str) -> None:
             f"torch does not see the device {device!r}",
             hint="use device=cpu, or install torch's build for it",
         )
+    if (
+        device == "cuda"
+    ):  # float32 products with factors of ten bits change turns; pyannote switches them off, too
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def networks(segmentation: NetworkWeights, embedding: NetworkWeights, device: str) -> Networks:

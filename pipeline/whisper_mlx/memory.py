@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import mlx.core as mx
 
+from pipeline import mlx_runtime
 from pipeline.whisper_mlx.model import Model, tensors
 
 MOST_SLOTS = 64
@@ -16,7 +15,9 @@ _CACHE_BYTES = 2 << 30
 
 def slots_that_fit(model: Model, device: str, width: int) -> int:
     """Windows, each with ``width`` hypotheses, beside the model itself; at least 1."""
-    free = _SHARE * memory_bytes(device) - sum(a.nbytes for part in parts(model) for a in tensors(part))
+    free = _SHARE * mlx_runtime.memory_bytes(device) - sum(
+        a.nbytes for part in parts(model) for a in tensors(part)
+    )
     return max(1, min(MOST_SLOTS, int(free // window_bytes(model, width))))
 
 
@@ -31,17 +32,9 @@ def window_bytes(model: Model, width: int) -> int:
 
 def bound_cache(device: str) -> None:
     """Let MLX keep no more freed buffers for reuse than a batch needs; without a limit they pile up for days."""
-    mx.set_cache_limit(min(_CACHE_BYTES, memory_bytes(device) // 8))
+    mx.set_cache_limit(min(_CACHE_BYTES, mlx_runtime.memory_bytes(device) // 8))
 
 
 def parts(model: Model) -> tuple[object, object]:
     """Where a model keeps its weights."""
     return model.encoder, model.decoder
-
-
-def memory_bytes(device: str) -> int:
-    """Memory of the accelerator, or of the machine."""
-    if device != "cpu":
-        info = mx.device_info()
-        return int(info.get("max_recommended_working_set_size") or info.get("memory_size") or 8 << 30)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -65,7 +65,7 @@ def test_from_embeddings_to_turns():
     labels[activity.sum(axis=1) == 0] = INACTIVE
     np.testing.assert_array_equal(labels, golden("pipeline_hard_clusters"))
     count = frames.speaker_count(activity, 1.0)
-    speaking = reconstruction.discrete(activity, labels, count, 1.0)
+    speaking = reconstruction.most_active(reconstruction.activations(activity, labels, 1.0), count)
     np.testing.assert_array_equal(speaking, golden("pipeline_discrete_diarization_data"))
     found = reconstruction.turns(speaking)
     rttm = [line.split() for line in (GOLDEN / "pipeline_expected.rttm").read_text().splitlines()]
