@@ -140,7 +140,7 @@ def find_activity(
         batch = range(first, min(windows, first + size))
         begin = batch[0] * step_samples
         samples = recording.read(begin, batch[-1] * step_samples + frames.WINDOW_SAMPLES)
-        samples = np.pad(samples, (0, (len(batch) - 1) * step_samples + frames.WINDOW_SAMPLES - len(samples)))
+        samples = frames.filled_up(samples, (len(batch) - 1) * step_samples + frames.WINDOW_SAMPLES)
         activity[batch.start : batch.stop] = frames.binarize(networks.segmentation(samples, step_samples))
         progress((batch[-1] + 1) / windows)
     return activity

@@ -30,9 +30,9 @@ def whole_windows(samples: int, step_samples: int) -> int:
     return (samples - WINDOW_SAMPLES) // step_samples + 1
 
 
-def windows_of(samples: np.ndarray, step_samples: int) -> np.ndarray:
-    """The windows that lie in (samples,), a view (windows, 160000)."""
-    return np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::step_samples]
+def filled_up(samples: np.ndarray, length: int) -> np.ndarray:
+    """(samples,) with silence behind them up to ``length``."""
+    return samples if len(samples) == length else np.pad(samples, (0, length - len(samples)))
 
 
 def binarize(classes: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.diarization_core.fbank import HOP_SAMPLES, WindowShape, frames_of
 from pipeline.diarization_core.fbank import WINDOW_SAMPLES as FRAME_SAMPLES
-from pipeline.diarization_core.frames import WINDOW_FRAMES, WINDOW_SAMPLES, talkers
+from pipeline.diarization_core.frames import WINDOW_FRAMES, WINDOW_SAMPLES, filled_up, talkers
 from pipeline.recording import Recording
 
 WINDOW_MELS = frames_of(WINDOW_SAMPLES)
@@ -185,7 +185,7 @@ class _Mels:
     def _block(self, number: int) -> Any:
         begin, length = number * _READ_MELS * HOP_SAMPLES, (_READ_MELS - 1) * HOP_SAMPLES + FRAME_SAMPLES
         samples = self._recording.read(begin, begin + length)
-        return self._embedding.log_mels(np.pad(samples, (0, length - len(samples))))
+        return self._embedding.log_mels(filled_up(samples, length))
 
 
 class _SharedFrames:

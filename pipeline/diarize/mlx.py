@@ -26,10 +26,9 @@ VERSION = 1
 MODEL_KIND = "diarization"
 MODEL_FORMATS = ("pyannote",)
 
-# An LSTM over a batch takes as many steps whatever the batch; a CPU has no gain from more than its caches hold.
-_BATCHES = {"cpu": (32, 4), "metal": (128, 16), "cuda": (256, 32)}
-_LARGE_BATCHES = (1024, 128)
-_LARGE_BYTES = 20 << 30  # of a GPU that holds these
+_SEGMENTATION_PER_EMBEDDING = 8  # windows at once; an LSTM takes as many steps whatever the batch
+_WINDOW_BYTES = 240 << 20  # of the embedding's trunk, whose layers' outputs CUDA frees late
+_MOST_WINDOWS = 128  # more bring nothing
 
 
 def load(choice: Choice, options: Options) -> CoreDiarizer:
@@ -55,6 +54,14 @@ def networks(segmentation: NetworkWeights, embedding: NetworkWeights, device: st
     from pipeline.diarization_core.mlx_pyannet import PyanNet, convert
 
     network = MlxCamPlusPlus if embedding.architecture == "CamPlusPlus" else MlxResNet34
-    large = device == "cuda" and mlx_runtime.memory_bytes(device) >= _LARGE_BYTES
-    batches = _LARGE_BATCHES if large else _BATCHES[device]
+    windows = _windows_at_once(device, mlx_runtime.memory_bytes(device))
+    batches = windows * _SEGMENTATION_PER_EMBEDDING, windows
     return Networks(PyanNet(convert(segmentation.state)), network(embedding.state), *batches)
+
+
+def _windows_at_once(device: str, memory_bytes: int) -> int:
+    """Windows that the embedding's trunk takes together: a third of a GPU's memory, or what suits the device."""
+    if device != "cuda":
+        return {"cpu": 4, "metal": 16}[device]
+    fit = max(1, memory_bytes // 3 // _WINDOW_BYTES)
+    return min(_MOST_WINDOWS, 1 << (fit.bit_length() - 1))
