@@ -12,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.alignment_core import PlacedUnits
+
 FRAME_S = 0.01
 DATA = Path(__file__).parent / "data"
 PAUSE = 0
 """The id of the phone that is no speech."""
 _PRIOR_SCALE = 0.5
 _PRIOR_FLOOR = 1e-4
+_TILE_FRAMES = 250
 
 
 @dataclass(frozen=True)
@@ -36,34 +39,56 @@ class PhoneHead:
         with safe_open(DATA / f"{name}.safetensors", "numpy") as file:
             tensors = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118
             phones = file.metadata()["phones"].split()
+        prior = tensors.pop("prior")
         weights = {key: _inward_first(tensor) for key, tensor in tensors.items()}
-        return cls({phone: i for i, phone in enumerate(phones)}, weights.pop("prior"), weights)
+        scale, shift = weights.pop("norm.weight"), weights.pop("norm.bias")  # the next product does them
+        weights["inward.bias"] = weights["inward.bias"] + shift @ weights["inward.weight"]
+        weights["inward.weight"] = scale[:, None] * weights["inward.weight"]
+        return cls({phone: i for i, phone in enumerate(phones)}, prior, weights)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Log-probabilities of phones (2 * frames, phones) of the encoder's output (frames, state)."""
-        from scipy.special import log_softmax
+        """Log-probabilities of phones (2 * frames, phones) of the encoder's output (frames, state), any floats."""
+        from pipeline.align import _phone_head_loops as loops
 
-        x = _gelu(self._inward(features))
+        weights = self.weights
+        width = weights["inward.bias"].size
+        around = np.zeros((len(features), 3 * width), np.float32)
+        loops.activate(_inward(features, weights["inward.weight"]), weights["inward.bias"], around, False)
         for name in ("conv1", "conv2"):
-            x = x + _gelu(self._linear(_neighbours(x), name))
-        logits = self._linear(x, "outward").reshape(-1, len(self.phones))
-        return log_softmax(logits, axis=1)
+            loops.activate(around @ weights[f"{name}.weight"], weights[f"{name}.bias"], around, True)
+        logits = around[:, width : 2 * width] @ weights["outward.weight"]
+        log_probs = logits.reshape(-1, len(self.phones))
+        loops.log_softmax(log_probs, weights["outward.bias"].reshape(2, -1))
+        return log_probs
+
+    def means(self, log_probs: np.ndarray, units: PlacedUnits) -> np.ndarray:
+        """The mean probability of each unit over its frames (units,); NaN for a wildcard."""
+        from pipeline.align import _phone_head_loops as loops
+
+        found = np.empty(len(units.label))
+        loops.mean_probabilities(log_probs, units.label, units.first, units.stop, found)
+        return found
 
     def scaled(self, log_probs: np.ndarray) -> np.ndarray:
         """What a hidden Markov model takes for likelihoods: posteriors over the root of the prior."""
         return log_probs - _PRIOR_SCALE * np.log(self.prior + _PRIOR_FLOOR)
 
-    def _inward(self, features: np.ndarray) -> np.ndarray:
-        normalised = _normalised(features) * self.weights["norm.weight"] + self.weights["norm.bias"]
-        return self._linear(normalised, "inward")
 
-    def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
-        return x @ self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+def _inward(features: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Layer norm without weights, in float32, and the product with ``weight``, a tile at a time."""
+    from pipeline.align import _phone_head_loops as loops
 
-
-def _normalised(x: np.ndarray) -> np.ndarray:
-    centred = x - x.mean(axis=1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
+    rows = np.ascontiguousarray(features)
+    halves = rows.dtype == np.float16
+    rows = rows.view(np.uint16) if halves else rows.astype(np.float32, copy=False)
+    normalise = loops.normalised_halves if halves else loops.normalised_floats
+    tile = np.empty((_TILE_FRAMES, rows.shape[1]), np.float32)  # stays in the cache
+    product = np.empty((len(rows), weight.shape[1]), np.float32)
+    for first in range(0, len(rows), _TILE_FRAMES):
+        own = rows[first : first + _TILE_FRAMES]
+        normalise(own, tile[: len(own)])
+        np.matmul(tile[: len(own)], weight, out=product[first : first + len(own)])
+    return product
 
 
 def _inward_first(tensor: np.ndarray) -> np.ndarray:
@@ -71,15 +96,3 @@ def _inward_first(tensor: np.ndarray) -> np.ndarray:
     if tensor.ndim == 3:
         tensor = tensor.transpose(0, 2, 1).reshape(len(tensor), -1)
     return np.ascontiguousarray(tensor.T)
-
-
-def _neighbours(x: np.ndarray) -> np.ndarray:
-    """Each frame between the one before and the one after, (frames, 3 * features)."""
-    padded = np.pad(x, ((1, 1), (0, 0)))
-    return np.concatenate([padded[k : k + len(x)] for k in range(3)], axis=1)
-
-
-def _gelu(x: np.ndarray) -> np.ndarray:
-    from scipy.special import erf
-
-    return 0.5 * x * (1.0 + erf(x * np.float32(0.5**0.5)))

@@ -11,7 +11,7 @@ import lzma
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from pipeline.align import _japanese as japanese
 from pipeline.align._letters import Phones, pronounced
@@ -20,6 +20,7 @@ from pipeline.alignment_core import WILDCARD
 from pipeline.spoken import UNKNOWN, Form, spoken_forms
 
 _MOST_WAYS = 12  # of a written word
+_KEPT = 4096  # words that were said last
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,19 @@ class Pronunciation:
         self._language, self._ids = language, phones
         self.rules = _rules().get(language, {})
         self._lexicon = _lexicon() if language == "en" else {}
+        self._ways = lru_cache(_KEPT)(self._ways_of)
 
     def alternatives(self, words: Sequence[str]) -> list[list[Said]]:
         """For each of the words of a text the ways to say it, none for one that is not said."""
+        forms = spoken_forms(words, self._language)
+        if self._language != "ja":
+            return [self._ways(own, "", "") for own in forms]
         ends = ["", *(word[-1:] for word in words[:-1])]
         begins = [*(word[:1] for word in words[1:]), ""]
-        forms = spoken_forms(words, self._language)
         return [self._ways(*own) for own in zip(forms, ends, begins, strict=True)]
 
-    def _ways(self, forms: Sequence[Form], before: str, after: str) -> list[Said]:
-        """``before`` and ``after``: the characters around the word."""
+    def _ways_of(self, forms: tuple[Form, ...], before: str, after: str) -> list[Said]:
+        """``before`` and ``after``: the characters around the word, where readings depend on them."""
         ways: dict[tuple[int, ...], Said] = {}
         for form in forms:
             said = [Said((), (), form)]

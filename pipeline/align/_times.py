@@ -36,7 +36,7 @@ def later(time: WordTime | None, by: float) -> WordTime | None:
         return None
     chars = tuple(char.shifted(by) for char in time.chars)
     phones = tuple(phone.shifted(by) for phone in time.phones)
-    return replace(time, start=time.start + by, end=time.end + by, chars=chars, phones=phones)
+    return WordTime(time.start + by, time.end + by, time.score, time.timing, chars, phones)
 
 
 def settled(
@@ -82,7 +82,8 @@ def in_order(times: Sequence[WordTime | None], low: float, high: float) -> list[
         if last is not None and ordered[last].end > start:
             ordered[last] = replace(ordered[last], end=start)
         last = len(ordered)
-        ordered.append(replace(time, start=start, end=end))
+        moved = start != time.start or end != time.end
+        ordered.append(replace(time, start=start, end=end) if moved else time)
     return ordered
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from schemas.transcript import Segment, Word
 
@@ -40,8 +41,12 @@ def written_together(before: str, after: str) -> bool:
     return is_unspaced(last) and is_unspaced(first)
 
 
+@lru_cache(maxsize=4096)
 def spoken_units(word: str) -> int:
     """Roughly how long a word takes to say, in letters: a digit counts four, a spelt capital three, …"""
+    core = word.strip(".,?!")
+    if core.isascii() and core.isalpha() and core != core.upper():
+        return len(core)  # nearly every word: what follows comes to the same
     capitals = sum(character.isupper() for character in word)
     return sum(_units(character, spelt=capitals > 1 and word.upper() == word) for character in word)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from pipeline.align._features import padded_log_mel
 from pipeline.align._phone_head import FRAME_S, PAUSE, PhoneHead
 from pipeline.align._pronunciation import Pronunciation, Said
 from pipeline.align._words import spoken_units
-from pipeline.alignment_core import WILDCARD, Alignment, PlacedWord, align, hmm_graph
+from pipeline.alignment_core import WILDCARD, Alignment, PlacedUnits, align, hmm_graph
 from pipeline.machine import usable_cores
 from pipeline.recording import SAMPLE_RATE
 from schemas.errors import BackendUnavailable, FailedToAlign
@@ -112,7 +112,7 @@ class EncoderHead:
         """Numbers of cuts, and the encoder's output for them (frames, state): heard before, or now."""
         for index, cut in enumerate(cuts):
             if cut.heard is not None:
-                yield index, cut.heard.features[cut.heard.first :][: _frames(cut) // 2 + 1].astype(np.float32)
+                yield index, cut.heard.features[cut.heard.first :][: _frames(cut) // 2 + 1]
         unheard = [index for index, cut in enumerate(cuts) if cut.heard is None]
         if not unheard:
             return
@@ -131,10 +131,7 @@ class EncoderHead:
             found = _aligned(language.head.scaled(log_probs), ways)
         except FailedToAlign as error:
             return error
-        return [
-            word and language.time(text, of_word[word.alternative], word, log_probs, cut)
-            for text, of_word, word in zip(cut.words, said, found.words, strict=True)
-        ]
+        return language.times(cut, said, found.units, log_probs)
 
     def _language(self, code: str) -> _Language:
         if code not in self._languages:
@@ -155,17 +152,40 @@ class _Language:
     def spelling(self) -> Spelling:
         return Spelling.of(self.pronunciation.rules)
 
-    def time(self, text: str, said: Said, word: PlacedWord, log_probs: np.ndarray, cut: Cut) -> WordTime:
-        """Of a written word that was said so, with its characters' and phones' if the cut wants them."""
-        spans = _spans(word, said, log_probs)
-        known = [(end - start, score) for start, end, score in spans if score is not None]
-        score = (
-            sum(length * own for length, own in known) / sum(length for length, _ in known) if known else None
-        )
+    def times(
+        self, cut: Cut, said: Sequence[Sequence[Said]], units: PlacedUnits, log_probs: np.ndarray
+    ) -> list[WordTime | None]:
+        """The words, with their characters and phones where the cut wants them. A frame is the 10 ms around it."""
+        found: list[WordTime | None] = [None] * len(said)
+        if not len(units.word):
+            return found
+        starts = np.maximum(0.0, (units.first - 0.5) * FRAME_S)
+        ends = (units.stop - 0.5) * FRAME_S
+        scores = self.head.means(log_probs, units)
+        firsts = np.flatnonzero(np.diff(units.word, prepend=-1))
+        stops = np.append(firsts[1:], len(starts))
+        known = np.where(np.isnan(scores), 0.0, ends - starts)
+        weights = np.add.reduceat(known, firsts)
+        totals = np.add.reduceat(known * np.nan_to_num(scores), firsts)
+        own = units.word[firsts], units.alternative[firsts], starts[firsts], ends[stops - 1], totals, weights
+        rows = zip(*(column.tolist() for column in own), firsts, stops, strict=True)
+        for word, way, start, end, total, weight, first, stop in rows:
+            time = WordTime(start, end, total / weight if weight else None, "head")
+            if cut.characters or cut.phones:
+                columns = (column[first:stop].tolist() for column in (starts, ends, scores))
+                spans = [
+                    (a, b, None if score != score else score) for a, b, score in zip(*columns, strict=True)
+                ]
+                time = self._inside(time, cut, cut.words[word], said[word][way], spans)
+            found[word] = time
+        return found
+
+    def _inside(self, time: WordTime, cut: Cut, text: str, said: Said, spans: Sequence[Span]) -> WordTime:
+        """The time of a word with those of its parts."""
         names = tuple(self.head.phones)
         chars = characters(text, said, spans, names, self.spelling) if cut.characters else ()
         phones = _phones(said, spans, names) if cut.phones else ()
-        return WordTime(spans[0][0], spans[-1][1], score, "head", chars, phones)
+        return replace(time, chars=chars, phones=phones)
 
 
 def _frames(cut: Cut) -> int:
@@ -182,6 +202,8 @@ def _check(language: str) -> None:
 
 
 def _mostly_unknown(words: Sequence[str], ways: Sequence[Sequence[Sequence[int]]]) -> bool:
+    if all(any(unit != WILDCARD for unit in said[0]) for said in ways if said):
+        return False  # nearly always
     spelled = [said for word, said in zip(words, ways, strict=True) if said and spoken_units(word)]
     known = sum(any(unit != WILDCARD for way in said for unit in way) for said in spelled)
     return known < _KNOWN * len(spelled)
@@ -193,18 +215,6 @@ def _aligned(emission: np.ndarray, ways: Sequence[Sequence[Sequence[int]]]) -> A
         return align(emission, hmm_graph(ways, pause=PAUSE, shortest=_SHORTEST_FRAMES), **costs)
     except FailedToAlign:
         return align(emission, hmm_graph(ways, pause=PAUSE), **costs)
-
-
-def _spans(word: PlacedWord, said: Said, log_probs: np.ndarray) -> list[Span]:
-    """Each phone of the word. A frame is the 10 ms around its time."""
-    return [
-        (
-            max(0.0, (span.first - 0.5) * FRAME_S),
-            (span.stop - 0.5) * FRAME_S,
-            None if unit == WILDCARD else float(np.exp(log_probs[span.first : span.stop, unit]).mean()),
-        )
-        for unit, span in zip(said.units, word.units, strict=True)
-    ]
 
 
 def _phones(said: Said, spans: Sequence[Span], names: Sequence[str]) -> tuple[Phone, ...]:

@@ -8,13 +8,14 @@ Imports numpy; numba when there is something to align, and where numba is missin
 """
 
 from pipeline.alignment_core.graph import EDGE, WILDCARD, Graph, ctc_graph, hmm_graph
-from pipeline.alignment_core.viterbi import Alignment, PlacedWord, Span, align
+from pipeline.alignment_core.viterbi import Alignment, PlacedUnits, PlacedWord, Span, align
 
 __all__ = [
     "EDGE",
     "WILDCARD",
     "Alignment",
     "Graph",
+    "PlacedUnits",
     "PlacedWord",
     "Span",
     "align",

@@ -60,12 +60,7 @@ def hmm_graph(words: Sequence[Alternatives], *, pause: int, shortest: int = 1) -
         starts = not ends
         ends = []
         for choice, units in enumerate(alternatives):
-            before = entry
-            for place, unit in enumerate(units):
-                belongs = (number, choice, place)
-                here = states.add(unit, before, belongs, shortest=shortest, starts=starts and not place)
-                before = [here]
-            ends.append(before[0])
+            ends.append(states.chain(units, entry, (number, choice), shortest=shortest, starts=starts))
     return states.graph(ends, len(words))
 
 
@@ -130,9 +125,12 @@ class _States:
     silent: int
     label: list[int] = field(default_factory=list)
     shortest: list[int] = field(default_factory=list)
-    belongs: list[tuple[int, int, int]] = field(default_factory=list)
+    word: list[int] = field(default_factory=list)
+    alternative: list[int] = field(default_factory=list)
+    unit: list[int] = field(default_factory=list)
     starts: list[bool] = field(default_factory=list)
-    before: list[list[int]] = field(default_factory=list)
+    before: list[int] = field(default_factory=list)  # of all states, one after the other
+    counts: list[int] = field(default_factory=list)  # how many of these are each state's
     reach: list[int] = field(default_factory=list)
 
     def add(
@@ -149,29 +147,54 @@ class _States:
             raise ValueError(f"a word has more than {MOST_BEFORE - 2} alternatives")
         self.label.append(label)
         self.shortest.append(shortest)
-        self.belongs.append(belongs)
+        self.word.append(belongs[0])
+        self.alternative.append(belongs[1])
+        self.unit.append(belongs[2])
         self.starts.append(starts)
-        self.before.append(before)
+        self.before += before
+        self.counts.append(len(before))
         sooner = 0 if starts else min((self.reach[state] for state in before), default=_NEVER)
         self.reach.append(sooner + shortest)
         return len(self.label) - 1
 
+    def chain(
+        self,
+        units: Sequence[int],
+        before: list[int],
+        belongs: tuple[int, int],
+        *,
+        shortest: int,
+        starts: bool,
+    ) -> int:
+        """The units of an alternative, the first of which follows ``before``; the last state."""
+        here = self.add(units[0], before, (*belongs, 0), shortest=shortest, starts=starts)
+        more, soonest = len(units) - 1, self.reach[here]
+        self.label += units[1:]
+        self.shortest += [shortest] * more
+        self.word += [belongs[0]] * more
+        self.alternative += [belongs[1]] * more
+        self.unit += range(1, more + 1)
+        self.starts += [False] * more
+        self.before += range(here, here + more)
+        self.counts += [1] * more
+        self.reach += range(soonest + shortest, soonest + more * shortest + 1, shortest)
+        return here + more
+
     def graph(self, ends: list[int], words: int) -> Graph:
         """With the edge after the last word."""
         ends = [*ends, self.add(EDGE, ends, starts=not ends)]
-        word, alternative, unit = np.array(self.belongs, dtype=np.int64).T
         is_end = np.zeros(len(self.label), bool)
         is_end[ends] = True
         return Graph(
             label=np.array(self.label, np.int64),
             shortest=np.array(self.shortest, np.int64),
-            word=word,
-            alternative=alternative,
-            unit=unit,
+            word=np.array(self.word, np.int64),
+            alternative=np.array(self.alternative, np.int64),
+            unit=np.array(self.unit, np.int64),
             starts=np.array(self.starts, bool),
             ends=is_end,
-            first=np.cumsum([0, *map(len, self.before)]),
-            before=np.array([state for before in self.before for state in before], np.int64),
+            first=np.cumsum([0, *self.counts]),
+            before=np.array(self.before, np.int64),
             reach=np.array(self.reach, np.int64),
             left=np.array(self._left(ends), np.int64),
             silent=self.silent,
@@ -182,8 +205,11 @@ class _States:
         left = [_NEVER] * len(self.label)
         for state in ends:
             left[state] = 0
+        at = len(self.before)
         for state in range(len(left) - 1, -1, -1):
             needed = left[state] + self.shortest[state]
-            for before in self.before[state]:
-                left[before] = min(left[before], needed)
+            for before in self.before[at - self.counts[state] : at]:
+                if needed < left[before]:
+                    left[before] = needed
+            at -= self.counts[state]
         return left

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 
 import numpy as np
 
-from pipeline.alignment_core.graph import EDGE, WILDCARD, Graph
+from pipeline.alignment_core.graph import WILDCARD, Graph
 from schemas.errors import FailedToAlign
 
 _LOWEST = -1e4  # of an emission, so that what is impossible stays a number
@@ -45,11 +45,38 @@ class PlacedWord:
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """``words`` as they were given, none for those that are not said. ``path`` is the state of each frame."""
+class PlacedUnits:
+    """All units that a path passes, one after the other, as arrays (units,).
 
-    words: tuple[PlacedWord | None, ...]
+    ``word`` is the number of the word, ``alternative`` the way it was said, ``label`` the unit; ``first``,
+    ``stop`` and ``score`` are those of its :class:`Span`.
+    """
+
+    word: np.ndarray
+    alternative: np.ndarray
+    label: np.ndarray
+    first: np.ndarray
+    stop: np.ndarray
+    score: np.ndarray
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """``path`` is the state of each frame; ``count`` the number of words."""
+
     path: np.ndarray
+    units: PlacedUnits
+    count: int
+
+    @cached_property
+    def words(self) -> tuple[PlacedWord | None, ...]:
+        """As they were given, none for those that are not said."""
+        units = self.units
+        found: list[list[tuple[int, Span]]] = [[] for _ in range(self.count)]
+        columns = (units.word, units.alternative, units.first, units.stop, units.score)
+        for word, alternative, first, stop, score in zip(*(a.tolist() for a in columns), strict=True):
+            found[word].append((alternative, Span(first, stop, score)))
+        return tuple(_word(spans) for spans in found)
 
 
 def align(
@@ -76,7 +103,7 @@ def align(
     )
     if not len(path):
         raise FailedToAlign("they hold more text than can be said in their time")
-    return Alignment(_words(path, columns, labels, graph), path)
+    return Alignment(path, _units(path, columns, labels, graph), graph.words)
 
 
 def _columns(
@@ -86,13 +113,17 @@ def _columns(
     if emission.ndim != 2:
         raise ValueError(f"an emission has two dimensions, frames and vocabulary, not {emission.ndim}")
     used, labels = np.unique(graph.label, return_inverse=True)
+    columns = np.empty((len(emission), len(used)))
+    plain = np.count_nonzero(used < 0)  # the columns before are made
+    columns[:, plain:] = emission[:, used[plain:]]
     best = emission.max(axis=1, initial=_LOWEST).astype(np.float64)
-    made = {
-        WILDCARD: best - wildcard_cost,
-        EDGE: np.maximum(emission[:, graph.silent], best - edge_cost),
-    }
-    columns = [made[unit] if unit in made else emission[:, unit] for unit in used.tolist()]
-    return labels, np.maximum(np.stack(columns, axis=1), _LOWEST, dtype=np.float64)
+    for column, unit in enumerate(used[:plain].tolist()):
+        columns[:, column] = (
+            best - wildcard_cost
+            if unit == WILDCARD
+            else np.maximum(emission[:, graph.silent], best - edge_cost)
+        )
+    return labels, np.maximum(columns, _LOWEST, out=columns)
 
 
 def _band(graph: Graph, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -111,19 +142,21 @@ def _fastest() -> Search:
     return importlib.import_module(f"pipeline.alignment_core._{name}").search
 
 
-def _words(
-    path: np.ndarray, columns: np.ndarray, labels: np.ndarray, graph: Graph
-) -> tuple[PlacedWord | None, ...]:
+def _units(path: np.ndarray, columns: np.ndarray, labels: np.ndarray, graph: Graph) -> PlacedUnits:
     begins = np.concatenate([[0], np.flatnonzero(np.diff(path)) + 1])
     stops = np.append(begins[1:], len(path))
     scores = np.add.reduceat(columns[np.arange(len(path)), labels[path]], begins) / (stops - begins)
     states = path[begins]
-    of_states = (graph.word[states], graph.alternative[states], begins, stops, scores)
-    found: list[list[tuple[int, Span]]] = [[] for _ in range(graph.words)]
-    for word, alternative, first, stop, score in zip(*(a.tolist() for a in of_states), strict=True):
-        if word >= 0:
-            found[word].append((alternative, Span(first, stop, score)))
-    return tuple(_word(spans) for spans in found)
+    said = graph.word[states] >= 0
+    states = states[said]
+    return PlacedUnits(
+        graph.word[states],
+        graph.alternative[states],
+        graph.label[states],
+        begins[said],
+        stops[said],
+        scores[said],
+    )
 
 
 def _word(spans: Sequence[tuple[int, Span]]) -> PlacedWord | None:

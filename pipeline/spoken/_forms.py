@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from heapq import nsmallest
 from itertools import product
 
@@ -20,6 +21,8 @@ _MOST_WAYS = 12  # of a piece
 _LOUD = 0.7  # share of words in capitals from which capitals mean nothing
 _OPENERS = "\"'([{<«‹“„‘¿¡*_~`「『（《〈【"
 _CLOSERS = "\"')]}>»›”’*_~`」』）》〉】,;:!?…、。，！？；：؟،।"
+_KEPT = 4096  # words that were looked at last
+_ROMAN = re.compile(r"(?<![^\W\d_])[IVXLCDM]+(?![^\W\d_])")
 _GROUPED = re.compile(r"\d{3}")
 
 
@@ -42,19 +45,48 @@ def spoken_forms(words: Sequence[str], language_code: str) -> tuple[tuple[Form, 
     in their context (``["$5", "million"]``); each keeps its own forms.
     """
     tongue = language(language_code)
-    texts = [written(word[:MOST_CHARACTERS]) for word in words]
-    cores = [_core(text.text) for text in texts]
+    read = [_read(word[:MOST_CHARACTERS]) for word in words]
+    cores = [word.core for word in read]
     shouted = _is_shouted(words)
     found = []
-    for number, text in enumerate(texts):
+    for number, word in enumerate(read):
         before = cores[number - 1] if number else ""
-        after = cores[number + 1] if number + 1 < len(cores) else ""
-        context = Context(tongue, before, after, shouted)
-        ways = [*_of_core(cores[number], text.text, context), *_grouped(cores, number, tongue)]
-        forms = [*_whole(ways, text), *_combined(pieces(text.text, context), text)]
-        once = {form.words: form for form in reversed(forms)}
-        found.append(tuple(once[words] for words in dict.fromkeys(f.words for f in forms))[:MOST_FORMS])
+        if not (word.digits or word.roman or before[-1:].isdigit() or before[:1] in tongue.currencies):
+            before = ""
+        after = cores[number + 1] if word.digits and number + 1 < len(cores) else ""
+        groups = tuple(_grouped(cores, number, tongue)) if tongue.thousands == " " else ()
+        found.append(_forms(word, groups, language_code, before, after, shouted))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """``core`` has no punctuation around it; has it ``digits``, or a part that looks like a ``roman`` number?"""
+
+    text: Written
+    core: str
+    digits: bool
+    roman: bool
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(word: str) -> _Read:
+    text = written(word)
+    digits = any("0" <= character <= "9" for character in text.text)
+    return _Read(text, _core(text.text), digits, _ROMAN.search(text.text) is not None)
+
+
+@lru_cache(maxsize=_KEPT)
+def _forms(
+    word: _Read, groups: tuple[Words, ...], language_code: str, before: str, after: str, shouted: bool
+) -> tuple[Form, ...]:
+    """Of a word; ``before`` and ``after`` where they matter to it, the same words come again and again."""
+    text = word.text
+    context = Context(language(language_code), before, after, shouted)
+    ways = [*_of_core(word.core, text.text, context), *groups]
+    forms = [*_whole(ways, text), *_combined(pieces(text.text, context), text)]
+    once = {form.words: form for form in reversed(forms)}
+    return tuple(once[words] for words in dict.fromkeys(f.words for f in forms))[:MOST_FORMS]
 
 
 def _core(text: str) -> str:
@@ -83,7 +115,7 @@ def _of_core(core: str, text: str, context: Context) -> Iterator[Words]:
 
 def _grouped(cores: Sequence[str], number: int, tongue: Language) -> Iterator[Words]:
     """A numeral whose groups stand apart, "12 000": each group with its share of the words."""
-    if tongue.thousands != " " or not cores[number].isdigit():
+    if not cores[number].isdigit():
         return
     first = number
     while first and _GROUPED.fullmatch(cores[first]) and cores[first - 1].isdigit():

@@ -29,11 +29,12 @@ def ways(text: str, context: Context, *, beside_digit: bool) -> tuple[Words, ...
     code = context.tongue.code
     plain = "".join(lowered(character, code) for character in text)
     found: list[Words] = [(plain,)]
-    spelled = _spelled(text, code)
-    if spelled and _is_initialism(text, beside_digit) and not context.shouted:
+    if not context.shouted and _is_initialism(text, beside_digit) and (spelled := _spelled(text, code)):
         found.insert(0 if beside_digit or _unreadable(plain) or len(text) < 4 else 1, spelled)
-    elif spelled and 1 < len(text) <= 5 and _unreadable(plain) and _CASED.match(text.upper()):
-        found.insert(0 if code == "en" and plain not in _INTERJECTIONS else 1, spelled)
+    elif 1 < len(text) <= 5 and _unreadable(plain) and _CASED.match(text.upper()):
+        spelled = _spelled(text, code)
+        if spelled:
+            found.insert(0 if code == "en" and plain not in _INTERJECTIONS else 1, spelled)
     found += _camel(text, code)
     found += _drawl(plain)
     if not context.shouted:

@@ -63,18 +63,20 @@ def pieces(text: str, context: Context) -> list[Piece]:
 
 def _shadow(text: str) -> str:
     """``0`` for digits, ``a`` for letters, ``$`` for signs of currencies, other characters as they are."""
-    return "".join(
-        "0"
-        if "0" <= character <= "9"
-        else "$"
-        if unicodedata.category(character) == "Sc"
-        else "a"
-        if is_letter(character)
-        else character
-        if character in ".,:'/- "
-        else "?"
-        for character in text
-    )
+    return text.translate(_SHADOWS) if text.isascii() else "".join(map(_shadow_of, text))
+
+
+def _shadow_of(character: str) -> str:
+    if "0" <= character <= "9":
+        return "0"
+    if unicodedata.category(character) == "Sc":
+        return "$"
+    if is_letter(character):
+        return "a"
+    return character if character in ".,:'/- " else "?"
+
+
+_SHADOWS = {code: _shadow_of(chr(code)) for code in range(128)}
 
 
 def _piece(match: re.Match[str], text: str, context: Context) -> Iterator[Piece]:

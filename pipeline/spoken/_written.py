@@ -22,6 +22,8 @@ class Written:
 
 def written(word: str) -> Written:
     """The word in compatibility form; what has neither sound nor width (joiners, selectors) is left out."""
+    if word.isascii() and word.isprintable() and "`" not in word:
+        return Written(word, tuple(range(len(word))))  # most words: what follows comes to the same
     text: list[str] = []
     places: list[int] = []
     for start, cluster in _clusters(word):

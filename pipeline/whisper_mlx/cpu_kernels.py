@@ -3,8 +3,7 @@
 By measurement on x86 that is 40 % of the encoder's time: 5.5 ns an element for a softmax and 17 ns for a GELU out
 of MLX's operations, against 0.8 and 0.5 ns for the loops here, which numba compiles to vector instructions. They
 work in place on what a matrix product has just made, a tile at a time, so that it stays in the cache. Softmaxes
-are in powers of two, with log2(e) folded into the query weights. Error function: Abramowitz and Stegun 7.1.26
-(absolute error 1.5e-7).
+are in powers of two, with log2(e) folded into the query weights.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ import mlx.core as mx
 import numpy as np
 
 from pipeline.vector_loops.exponential import LOG2E, compiled, exp2
+from pipeline.vector_loops.gelu import gelu as gelu_value
 from pipeline.whisper_mlx.layers import Linear, QuantizedLinear
 
 QUERY_TILE = 500
 
 _f32 = np.float32
-_SQRT_HALF = _f32(0.7071067811865476)
 
 
 @compiled()
@@ -45,15 +44,7 @@ def softmax_rows(x):
 def gelu_values(x):
     """The exact GELU of x (n,), in place, with an absolute error below 1e-6."""
     for j in range(x.size):
-        value = x[j]
-        a = max(value, -value) * _SQRT_HALF
-        t = _f32(1.0) / (_f32(1.0) + _f32(0.3275911) * a)
-        series = _f32(1.061405429) * t + _f32(-1.453152027)
-        series = series * t + _f32(1.421413741)
-        series = series * t + _f32(-0.284496736)
-        series = series * t + _f32(0.254829592)
-        tail = series * t * exp2(_f32(a * a * -LOG2E))  # 1 - erf(a)
-        x[j] = max(value, _f32(0.0)) - (a * _SQRT_HALF) * tail
+        x[j] = gelu_value(x[j])
 
 
 @compiled()
