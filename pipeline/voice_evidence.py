@@ -24,8 +24,12 @@ EDGE_S = 0.15  # of a sample, left out at its ends: turns are rarely exact
 LEAST_SAMPLE_S = 1.0  # where a speaker has no longer stretch
 _LEAST_CLEAN_FRAMES = round(1.0 / frames.FRAME_STEP_S)  # an embedding of less speech says little
 _LEAST_SHARE = 0.8  # of an embedding's clean frames in one speaker's turns
-_SPLIT = 0.55  # two halves of a cluster less alike than this may be two people; a choice, not measured
+# Mean cosine of a speaker's embeddings to their mean where half of the speech and where all of it is one person's;
+# of an embedding model.
+_COHERENCE = {"campplus": (0.69, 0.93)}
+_SPLIT = 0.55  # two halves of a cluster less alike than this may be two people
 _SURE_MARGIN = 0.3  # of cosines, a choice: whoever is this much nearer than everybody else is certain
+_LEAST_EMBEDDINGS = 4  # to say how pure a voice is
 _LEAST_PART = 0.1  # a smaller part of a cluster is chance
 
 
@@ -52,7 +56,7 @@ def with_evidence(found: Diarization, windows: Windows | None, embedding_model: 
         owned = _owned(heard)
         exclusive = _confident(exclusive, labels, owned, heard, windows)
     voices = tuple(
-        _voice(label, found.turns, clean.get(label, []), owned.get(number))
+        _voice(label, found.turns, clean.get(label, []), owned.get(number), embedding_model)
         for number, label in enumerate(labels)
     )
     similar = _similar(voices, embedding_model)
@@ -195,25 +199,42 @@ def _confidence(margin: float) -> float:
 
 
 def _voice(
-    label: str, turns: Sequence[SpeakerTurn], clean: list[tuple[float, float]], own: _Own | None
+    label: str,
+    turns: Sequence[SpeakerTurn],
+    clean: list[tuple[float, float]],
+    own: _Own | None,
+    embedding_model: str | None,
 ) -> Voice:
     return Voice(
         speaker=label,
         speech_s=round(sum(t.end - t.start for t in turns if t.speaker == label), 3),
         clean_s=round(sum(end - start for start, end in clean), 3),
-        purity=None if own is None else _purity(own),
+        purity=None if own is None else _purity(own, embedding_model),
         samples=_samples(clean, own),
         embedding=None if own is None else tuple(round(float(x), 5) for x in own.mean),
     )
 
 
-def _purity(own: _Own) -> float | None:
-    """Share of the larger part where the embeddings fall into two that are unlike, else 1; none for few.
+def _purity(own: _Own, embedding_model: str | None) -> float | None:
+    """What share of the speech is probably one person's; none for few embeddings.
+
+    Estimated from how near the embeddings are to their mean, where that was measured for the embedding model
+    (``bench/voice_evidence.py``); else see :func:`_larger_part`.
+    """
+    if len(own.units) < _LEAST_EMBEDDINGS:
+        return None
+    ends = _COHERENCE.get((embedding_model or "").partition("@")[0])
+    if ends is None:
+        return _larger_part(own)
+    coherence = float(np.average(own.units @ own.mean, weights=own.weights))
+    return round(float(np.interp(coherence, ends, (0.5, 1.0))), 3)
+
+
+def _larger_part(own: _Own) -> float:
+    """Share of the larger part where the embeddings fall into two that are unlike, else 1.
 
     The parts are found by 2-means on the unit vectors, begun along their first principal axis.
     """
-    if len(own.units) < 4:
-        return None
     centred = own.units - own.units.mean(axis=0)
     axis = np.linalg.svd(centred, full_matrices=False)[2][0]
     part = centred @ axis > 0

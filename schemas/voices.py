@@ -32,7 +32,7 @@ class Voice(Frozen):
         None,
         ge=0,
         le=1,
-        description="Share of the clean speech that is one voice; none where it is too short.",
+        description="Estimate of the share of the clean speech that is one person's; none where it is too short.",
     )
     samples: tuple[Span, ...] = Field((), description="Up to three stretches, the most typical first.")
     embedding: Embedding | None = Field(None, description="Mean of the clean windows, of length 1.")

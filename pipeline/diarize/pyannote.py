@@ -32,7 +32,7 @@ __all__ = ["load", "weights"]
 
 REQUIRES = ("torch", "torchaudio", "pyannote.audio")
 DEVICES = ("cpu", "cuda", "mps")
-VERSION = 2
+VERSION = 3
 MODEL_KIND = "diarization"
 MODEL_FORMATS = ("pyannote",)
 

@@ -72,11 +72,23 @@ def test_an_embedding_of_two_speakers_at_once_is_nobodys():
     assert all(abs(np.dot(voice.embedding, OTHER)) < 0.05 for voice in voices)
 
 
-def test_two_people_under_one_label_show_in_its_purity():
+@pytest.mark.parametrize("model", [MODEL, "resnet34@1"])
+def test_two_people_under_one_label_show_in_its_purity(model):
     merged = turns((0.0, 26.0, A), (26.5, 40.0, A))
-    (voice,), _, count = describe(merged, windows(TALK, 40), MODEL)
+    (voice,), _, count = describe(merged, windows(TALK, 40), model)
     assert 0.5 <= voice.purity < 0.8
     assert (count.found, count.clear, count.may_be_more) == (1, 0, 1)
+
+
+def test_the_more_of_another_voice_is_mixed_in_the_less_pure():
+    """Ben sounds a little like Ana: two halves of the mix are alike, and still it is a mix."""
+    near = 0.6 * ANA + 0.8 * BEN
+    found = []
+    for share in (0.0, 0.2, 0.5):
+        talk = [(0.0, 60 * (1 - share), ANA), (60 * (1 - share), 60.0, near)]
+        (voice,), _, _ = describe(turns((0.0, 60.0, A)), windows(talk, 60, noise=0.1), MODEL)
+        found.append(voice.purity)
+    assert found[0] == 1.0 > found[1] > found[2] > 0.5
 
 
 def test_one_person_under_two_labels_is_pointed_out():
