@@ -222,7 +222,7 @@ def _split(segment: Segment) -> list[Segment]:
     if len(runs) == 1:
         return [segment.model_copy(update={"speaker": runs[0][0].speaker})]
     texts = _texts(segment.text, runs)
-    chars = _share_chars(segment.chars, texts)
+    chars = share_chars(segment.chars, texts)
     return [
         segment.model_copy(
             update={
@@ -261,7 +261,7 @@ def _joined(text: str, runs: Sequence[Sequence[Word]]) -> list[str]:
     return [space.join(word.word.strip() for word in run) for run in runs]
 
 
-def _share_chars(chars: Sequence[Char] | None, texts: Sequence[str]) -> list[tuple[Char, ...] | None]:
+def share_chars(chars: Sequence[Char] | None, texts: Sequence[str]) -> list[tuple[Char, ...] | None]:
     """Each part's characters: as many as its text has, spaces aside; what is left over goes to the last."""
     if chars is None:
         return [None] * len(texts)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from pipeline import sentences, stages
 from pipeline._anchors import anchors
 from pipeline.align import WINDOW_S
 from pipeline.align._times import natural_s
 from pipeline.align._words import words_of, written_together
+from pipeline.speakers import share_chars
 from pipeline.spoken import spoken_forms
 from schemas.errors import SetupError, StageFailed
 from schemas.report import Warning_
@@ -99,13 +100,16 @@ def in_one(segments: Sequence[Segment], duration_s: float) -> Segment:
 
 def taken_apart(whole: Segment, segments: Sequence[Segment]) -> tuple[Segment, ...]:
     """The aligned words of :func:`in_one` in the segments that they came from."""
-    words, parts = list(whole.words), []
-    for segment in segments:
-        own, words = words[: len(words_of(segment))], words[len(words_of(segment)) :]
-        if own:
-            bounds = {"start": own[0].start or 0.0, "end": own[-1].end or 0.0}
-            parts.append(segment.model_copy(update={**bounds, "words": tuple(own)}))
-    return tuple(parts)
+    ends = list(accumulate((len(words_of(segment)) for segment in segments), initial=0))
+    owned = [(segment, whole.words[a:b]) for segment, (a, b) in zip(segments, pairwise(ends), strict=True)]
+    parts = [(segment, own) for segment, own in owned if own]
+    chars = share_chars(whole.chars, [_text(own) for _, own in parts]) if parts else []
+    return tuple(
+        segment.model_copy(
+            update={"start": own[0].start or 0.0, "end": own[-1].end or 0.0, "words": own, "chars": part}
+        )
+        for (segment, own), part in zip(parts, chars, strict=True)
+    )
 
 
 def _anchor(words: Sequence[_Given], heard: Sequence[Word], language: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline._anchors import anchors
 from pipeline.text_placement import in_one, place_text, taken_apart
-from schemas.transcript import Segment, Word
+from schemas.transcript import Char, Segment, Word
 
 SMALL = "the a to of and in is that it was for on are with as be at one have this from or had by hot but some"
 WORDS = SMALL.split(" ")
@@ -135,6 +135,11 @@ def test_without_anchors_the_text_is_one_and_comes_apart_again() -> None:
     words = tuple(word.model_copy(update={"start": n, "end": n + 0.5}) for n, word in enumerate(whole.words))
     parts = taken_apart(whole.model_copy(update={"words": words}), segments)
     assert [(p.text, p.start, p.end) for p in parts] == [("one two.", 0, 1.5), ("three", 2, 2.5)]
+    assert [p.chars for p in parts] == [None, None]
+    chars = tuple(Char(char=c) for c in whole.text)
+    parts = taken_apart(whole.model_copy(update={"words": words, "chars": chars}), segments)
+    assert ["".join(c.char for c in p.chars) for p in parts] == ["one two. ", "three"]
+    assert taken_apart(whole.model_copy(update={"words": (), "chars": ()}), untimed([""])) == ()
 
 
 @settings(max_examples=100, deadline=None)
