@@ -1,7 +1,8 @@
 """How the words of a text are pronounced, all the ways that are known, as the phones of a head.
 
-English words are looked up in CMUdict (Carnegie Mellon University, BSD; kept here is what spelling rules get
-wrong); other words and other languages go by rules (:mod:`pipeline.align._letters`).
+Words go by rules (:mod:`pipeline.align._letters`) unless a lexicon has them, which keeps what the rules get wrong:
+for English out of CMUdict (Carnegie Mellon University, BSD), for other languages the common words, with what
+becomes of them before other words (:mod:`tools.train_aligner.lexicon`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Pronunciation:
     def __init__(self, language: str, phones: Mapping[str, int]) -> None:
         self._language, self._ids = language, phones
         self.rules = _rules().get(language, {})
-        self._lexicon = _lexicon() if language == "en" else {}
+        self._lexicon = _lexicon(language)
         self._ways = lru_cache(_KEPT)(self._ways_of)
 
     def alternatives(self, words: Sequence[str]) -> list[list[Said]]:
@@ -97,10 +98,12 @@ def _rules() -> dict[str, dict[str, Phones]]:
 
 
 @cache
-def _lexicon() -> dict[str, list[Phones]]:
+def _lexicon(language: str) -> dict[str, list[Phones]]:
     """Words to their pronunciations: a word, a tab, and the ways to say it with commas between them."""
-    lexicon = {}
-    for line in lzma.decompress((DATA / "lexicon.en.txt.xz").read_bytes()).decode().splitlines():
+    path, lexicon = DATA / f"lexicon.{language}.txt.xz", {}
+    if not path.is_file():
+        return lexicon
+    for line in lzma.decompress(path.read_bytes()).decode().splitlines():
         word, ways = line.split("\t")
         lexicon[word] = [tuple(way.split()) for way in ways.split(",")]
     return lexicon

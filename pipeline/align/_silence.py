@@ -15,6 +15,7 @@ HOP_SAMPLES = SAMPLE_RATE // 100
 _HOP_S = HOP_SAMPLES / SAMPLE_RATE
 # Chosen on recordings with exact word times: pauses inside and between words, room noise, breath.
 _CONTRAST_DB = 15.0  # between the quiet and the loud frames of a cut, for silence to be told from speech
+_HEAD_CONTRAST_DB = 25.0  # the phone head knows pauses from soft consonants in noise; levels do not
 _QUIET = 0.3  # of the way from the quiet to the loud level
 _PAUSE_FRAMES = 12  # the closure of a stop consonant is shorter
 _PAD_S = 0.01
@@ -29,7 +30,8 @@ def trimmed(
     ``times`` in seconds, inside ``waveform`` (samples,) at 16 kHz. Estimated times are left alone.
     """
     level = _level_db(waveform)
-    loud = ~_silent(level)
+    by_head = any(time is not None and time.timing == "head" for time in times)
+    loud = ~_silent(level, _HEAD_CONTRAST_DB if by_head else _CONTRAST_DB)
     loud_before = np.concatenate([[0], np.cumsum(loud)]).tolist()
     found: list[WordTime | None] = []
     for word, time in zip(words, times, strict=True):
@@ -84,13 +86,13 @@ def _level_db(waveform: np.ndarray) -> np.ndarray:
     return (padded[:-2] + padded[1:-1] + padded[2:]) / 3.0
 
 
-def _silent(level: np.ndarray) -> np.ndarray:
-    """Which frames belong to a pause; none where speech does not stand out."""
+def _silent(level: np.ndarray, contrast: float) -> np.ndarray:
+    """Which frames belong to a pause; none where speech does not stand out by ``contrast``, in dB."""
     silent = np.zeros(len(level), bool)
     if len(level) == 0:
         return silent
     quiet, loud = _quantile(level, 0.05), _quantile(level, 0.95)
-    if loud - quiet < _CONTRAST_DB:
+    if loud - quiet < contrast:
         return silent
     for begin, stop in _runs(level < quiet + _QUIET * (loud - quiet)):
         at_an_end = begin == 0 or stop == len(level)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 REQUIRES = ("mlx", "mlx_whisper", "ctranslate2", "threadpoolctl")
 DEVICES = ("cpu", "cuda", "metal")
-VERSION = 2
+VERSION = 3
 MODEL_KIND = "whisper"
 MODEL_FORMATS = ("ctranslate2", "mlx")  # for a CPU, and for a GPU
 

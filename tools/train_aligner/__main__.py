@@ -2,7 +2,8 @@
 
 ``python -m tools.train_aligner texts FORTUNES TEXTS.json`` collects what the voices read, and
 ``python -m tools.train_aligner train TEXTS.json WHISPER_FOLDER OUT`` makes the rest;
-``python -m tools.train_aligner readings OUT`` makes the readings of kanji.
+``python -m tools.train_aligner readings OUT`` makes the readings of kanji, and
+``python -m tools.train_aligner lexicon OUT`` the words that the rules in that folder get wrong.
 """
 
 from __future__ import annotations
@@ -43,17 +44,30 @@ def main() -> None:
     train.add_argument("--epochs", type=int, default=10)
     train.add_argument("--device", default="cpu")
     train.add_argument("--workers", type=int, default=2)
-    kanji = commands.add_parser("readings")
-    kanji.add_argument("out", type=Path)
+    for name in ("readings", "lexicon"):
+        commands.add_parser(name).add_argument("out", type=Path)
     args = parser.parse_args()
     if args.command == "readings":
         args.out.mkdir(parents=True, exist_ok=True)
         found = readings.readings(readings.words()).encode()
         (args.out / "readings.ja.txt.xz").write_bytes(lzma.compress(found, preset=9))
+    elif args.command == "lexicon":
+        _lexicon(args.out)
     elif args.command == "texts":
         args.out.write_text(json.dumps(_collected(args.fortunes), ensure_ascii=False), "utf-8")
     else:
         _train(args)
+
+
+def _lexicon(folder: Path) -> None:
+    from tools.train_aligner import lexicon
+
+    rules = json.loads(lzma.decompress((folder / "letters.json.xz").read_bytes()))
+    for language in lexicon.LANGUAGES:
+        own = {context: tuple(said.split()) for context, said in rules[language].items()}
+        found = lexicon.lexicon(language, own)
+        print(f"{language}: {found.count(chr(10))} words that the rules get wrong", flush=True)
+        (folder / f"lexicon.{language}.txt.xz").write_bytes(lzma.compress(found.encode(), preset=9))
 
 
 def _collected(fortunes: Path) -> dict:

@@ -2,7 +2,7 @@
 
 English: the quotations of Debian's ``fortunes``. Other languages: the translations that come with Django
 (BSD) and Faker's lists of words (MIT), as sentences of random words. Words to learn spelling from: simplemma's
-dictionaries (MIT), and CMUdict (BSD) for English.
+dictionaries (MIT), and CMUdict (BSD) for English. Which words are common: stopwordsiso (MIT).
 """
 
 from __future__ import annotations
@@ -47,13 +47,25 @@ def english(fortunes: Path, known: set[str], seed: int = 1) -> list[str]:
 def translated(language: str, seed: int = 1) -> list[str]:
     """Sentences in one of :data:`LANGUAGES`."""
     random.seed(seed)
-    sentences = {s for s in _django(_DJANGO.get(language, language)) if _is_speakable(s)}
+    sentences = set(natural(language))
     known = _faker_words(language) or words(language)
     while len(sentences) < 4000:
         chosen = [random.choice(known) for _ in range(random.randint(*_WORDS_PER_SENTENCE))]
         sentences.add((" " if language != "zh" else "").join(chosen).capitalize() + ".")
     ordered = _shuffled(sentences, seed)
     return [pinyin(sentence) for sentence in ordered] if language == "zh" else ordered
+
+
+def natural(language: str) -> list[str]:
+    """Sentences that people wrote, some hundreds."""
+    return sorted({s for s in _django(_DJANGO.get(language, language)) if _is_speakable(s)})
+
+
+def common(language: str) -> list[str]:
+    """The words that hold sentences together: articles, pronouns, prepositions and the like."""
+    from stopwordsiso import stopwords
+
+    return sorted(word for word in stopwords(language) if all(map(_LETTER_OR_MARK.match, word)))
 
 
 def pinyin(text: str) -> str:

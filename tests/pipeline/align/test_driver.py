@@ -175,6 +175,16 @@ def test_a_word_is_not_stretched_over_a_pause():
     assert times(found) == [(0.5, pytest.approx(1.0, abs=0.03)), (pytest.approx(3.0, abs=0.03), 3.9)]
 
 
+@pytest.mark.parametrize(("timing", "end"), [("ctc", 1.0), ("head", 2.4)])
+def test_in_noise_the_phone_head_knows_pauses_better_than_the_level_does(timing, end):
+    """20 dB between the loud part of a word and the rest, which may be an s."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 16_000 * 4).astype(np.float32)
+    noise[16_000 : 3 * 16_000] *= 0.1
+    aligner = Scripted(lambda cut: [WordTime(0.5, 2.4, 0.9, timing)], margin_s=0.0)
+    (found,), _ = run(aligner, Recording.from_array(noise), [said(0, 4, "thermodynamics")])
+    assert times(found) == [(0.5, pytest.approx(end, abs=0.03))]
+
+
 def test_a_word_is_never_longer_than_it_can_be_said():
     """Also where there is no silence to see: in noise, or music."""
     (found,), _ = run(Scripted(placed((0.0, 20.0))), recording(30), [said(2, 22, "well")])

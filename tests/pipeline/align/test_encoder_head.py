@@ -16,7 +16,7 @@ from pipeline.align._features import padded_log_mel
 from pipeline.align._japanese import _readings, _table
 from pipeline.align._letters import pronounced
 from pipeline.align._phone_head import PAUSE, PhoneHead
-from pipeline.align._pronunciation import Pronunciation, _rules
+from pipeline.align._pronunciation import Pronunciation, _lexicon, _rules
 from pipeline.align.encoder_head import HEADS, LANGUAGES
 from pipeline.alignment_core import WILDCARD
 from pipeline.cache import Cache
@@ -199,6 +199,34 @@ def test_words_are_pronounced_in_all_the_ways_that_are_known():
     assert said("gloop")[0] == {"g l uw p"}  # in no dictionary
     assert said("—") == [set()]
     assert "t w eh n t iy f ao r t iy n" in said("2014")[0]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("fr", {"les": {"l e", "l e z"}, "à": {"a"}, "un": {"œ̃"}, "dans": {"d ɑ̃", "d ɑ̃ z"}}),
+        ("es", {"y": {"i"}, "que": {"k e"}}),
+        ("hi", {"और": {"ɔ ɾ"}}),
+        ("pl", {"lub": {"l u p", "l u b"}, "się": {"ɕ ɛ"}}),
+        ("ru", {"что": {"ʃ t o"}}),
+    ],
+)
+def test_common_words_are_pronounced_as_in_running_text(language, words):
+    phones = PhoneHead.read("others.base").phones
+    names, ways = list(phones), Pronunciation(language, phones).alternatives([*words])
+    said = [{" ".join(names[unit] for unit in way.units) for way in own} for own in ways]
+    assert said == list(words.values())
+
+
+@pytest.mark.parametrize("language", sorted(set(HEADS) - {"ja", "zh"}))
+def test_the_lexicon_speaks_phones_of_the_head_and_says_what_the_rules_do_not(language):
+    phones = PhoneHead.read(f"{HEADS[language]}.base").phones
+    lexicon = _lexicon(language)
+    assert len(lexicon) > 50
+    said = [phone for ways in lexicon.values() for way in ways for phone in way]
+    assert sum(phone in phones for phone in said) > 0.98 * len(said)
+    rules = _rules()[language]
+    assert all(ways != [pronounced(rules, word)] for word, ways in lexicon.items())
 
 
 def test_what_nobody_can_pronounce_is_a_wildcard():
