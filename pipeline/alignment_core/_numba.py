@@ -9,8 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from pipeline.alignment_core import _layout
+
 _BEGIN = 255
 _compiled = njit(cache=True, nogil=True)
+
+lay_out = _compiled(_layout.lay_out)
 
 
 @_compiled

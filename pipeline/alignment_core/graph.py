@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -14,6 +17,7 @@ EDGE = -2
 _NEVER = 2**40  # frames
 MOST_BEFORE = 254
 """A state has no more predecessors; the back-pointers are bytes."""
+_TOO_MANY = f"a word has more than {MOST_BEFORE - 2} alternatives"
 
 Alternatives = Sequence[Sequence[int]]
 """The ways to say a word, each as unit ids; none for a word that is not said (punctuation)."""
@@ -49,19 +53,23 @@ def hmm_graph(words: Sequence[Alternatives], *, pause: int, shortest: int = 1) -
 
     Raises ``ValueError`` for words with too many alternatives.
     """
-    states = _States(pause)
-    entry = [states.add(EDGE, [], starts=True)]
-    ends: list[int] = []
-    for number, alternatives in enumerate(words):
-        if not alternatives:
-            continue
-        if ends:
-            entry = [states.add(pause, ends), *ends]
-        starts = not ends
-        ends = []
-        for choice, units in enumerate(alternatives):
-            ends.append(states.chain(units, entry, (number, choice), shortest=shortest, starts=starts))
-    return states.graph(ends, len(words))
+    ways = [way for alternatives in words for way in alternatives]
+    units = np.array([unit for way in ways for unit in way], np.int64)
+    lengths = np.array([len(way) for way in ways], np.int64)
+    counts = np.array([len(alternatives) for alternatives in words], np.int64)
+    if counts.max(initial=0) >= MOST_BEFORE:
+        raise ValueError(_TOO_MANY)
+    said = counts[counts > 0]
+    edges = len(units) + int((said[:-1] * (1 + said[1:])).sum() + said[-1:].sum())
+    states = _lay_out()(units, lengths, counts, edges, pause, EDGE, shortest)
+    return Graph(*states, silent=pause, words=len(words))
+
+
+@cache
+def _lay_out() -> Callable[..., tuple[np.ndarray, ...]]:
+    from pipeline.alignment_core._layout import lay_out
+
+    return importlib.import_module("pipeline.alignment_core._numba").lay_out if find_spec("numba") else lay_out
 
 
 def ctc_graph(
@@ -144,7 +152,7 @@ class _States:
     ) -> int:
         """A state that follows ``before``; its number."""
         if len(before) > MOST_BEFORE:
-            raise ValueError(f"a word has more than {MOST_BEFORE - 2} alternatives")
+            raise ValueError(_TOO_MANY)
         self.label.append(label)
         self.shortest.append(shortest)
         self.word.append(belongs[0])
@@ -156,29 +164,6 @@ class _States:
         sooner = 0 if starts else min((self.reach[state] for state in before), default=_NEVER)
         self.reach.append(sooner + shortest)
         return len(self.label) - 1
-
-    def chain(
-        self,
-        units: Sequence[int],
-        before: list[int],
-        belongs: tuple[int, int],
-        *,
-        shortest: int,
-        starts: bool,
-    ) -> int:
-        """The units of an alternative, the first of which follows ``before``; the last state."""
-        here = self.add(units[0], before, (*belongs, 0), shortest=shortest, starts=starts)
-        more, soonest = len(units) - 1, self.reach[here]
-        self.label += units[1:]
-        self.shortest += [shortest] * more
-        self.word += [belongs[0]] * more
-        self.alternative += [belongs[1]] * more
-        self.unit += range(1, more + 1)
-        self.starts += [False] * more
-        self.before += range(here, here + more)
-        self.counts += [1] * more
-        self.reach += range(soonest + shortest, soonest + more * shortest + 1, shortest)
-        return here + more
 
     def graph(self, ends: list[int], words: int) -> Graph:
         """With the edge after the last word."""
