@@ -20,14 +20,14 @@ from pipeline.align._times import checked, later, settled
 from pipeline.align._words import words_of, written_together
 from pipeline.align.even import spread
 from pipeline.encoder_output import FRAME_S, EncodedWindow, EncoderOutput
+from pipeline.machine import usable_cores
 from pipeline.recording import Recording
 from schemas.errors import FailedToAlign
 from schemas.options import AlignOptions
 from schemas.report import Warning_
 from schemas.transcript import Char, Phone, Segment, Word
 
-BATCH_S = 240.0  # audio in memory at once: 15 MB
-_WINDOWS_AT_ONCE = 8  # of the encoder's output: 12 MB of Whisper base's
+_WINDOWS_AT_ONCE = 8  # or two a core: 15 MB of audio, 12 MB of Whisper base's output
 _SHORTEST_CUT_S = 0.03
 _BEYOND_S = 1.0  # how far a segment may reach beyond the recording before that is worth a word
 _PLACES = 3  # decimals of a second, as WhisperX writes them
@@ -272,7 +272,7 @@ def _free_space(segments: Sequence[Segment], duration: float) -> tuple[list[floa
 
 
 def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
-    """Tasks of like length together, longest first, at most ``BATCH_S`` of audio (padded to the longest).
+    """Tasks of like length together, longest first, as much audio as windows (padded to the longest).
 
     Those that a window has heard come first, window by window.
     """
@@ -281,12 +281,13 @@ def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
         if task.window is not None:
             windows.setdefault(task.window, []).append(task)
     heard = [windows[window] for window in sorted(windows, key=lambda window: window.start)]
-    for first in range(0, len(heard), _WINDOWS_AT_ONCE):
-        yield [task for of_window in heard[first : first + _WINDOWS_AT_ONCE] for task in of_window]
+    at_once = max(_WINDOWS_AT_ONCE, 2 * usable_cores())
+    for first in range(0, len(heard), at_once):
+        yield [task for of_window in heard[first : first + at_once] for task in of_window]
     batch: list[_Task] = []
     unheard = (task for task in tasks if task.window is None)
     for task in sorted(unheard, key=lambda task: task.length_s, reverse=True):
-        if batch and (len(batch) + 1) * batch[0].length_s > BATCH_S:
+        if batch and (len(batch) + 1) * batch[0].length_s > at_once * WINDOW_S:
             yield batch
             batch = []
         batch.append(task)

@@ -72,9 +72,23 @@ def _by_mlx(files: ModelFiles, device: str) -> Encode:
 def _encoded(encoder: Any, dtype: Any, log_mels: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
     import mlx.core as mx
 
+    before: tuple[list[int], mx.array] | None = None
     for batch in batches([len(log_mel) for log_mel in log_mels]):
         stacked = mx.array(np.stack([log_mels[index] for index in batch]))
-        yield from zip(batch, np.array(encoder(stacked.astype(dtype)).astype(mx.float32)), strict=True)
+        features = encoder(stacked.astype(dtype))
+        mx.async_eval(features)  # while what came before is copied, and looked at
+        if before is not None:
+            yield from _copied(*before)
+        before = batch, features
+    if before is not None:
+        yield from _copied(*before)
+
+
+def _copied(batch: Sequence[int], features: Any) -> Iterator[tuple[int, np.ndarray]]:
+    import mlx.core as mx
+
+    mx.eval(features)  # lets other threads run meanwhile
+    yield from zip(batch, np.array(features), strict=True)
 
 
 def batches(lengths: Sequence[int]) -> Iterator[list[int]]:

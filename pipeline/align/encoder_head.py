@@ -104,11 +104,11 @@ class EncoderHead:
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
             placed = {
                 index: pool.submit(self._placed, cuts[index], features)
-                for index, features in self._features(cuts)
+                for index, features in self._features(cuts, pool)
             }
             return [placed[index].result() for index in range(len(cuts))]
 
-    def _features(self, cuts: Sequence[Cut]) -> Iterator[tuple[int, np.ndarray]]:
+    def _features(self, cuts: Sequence[Cut], pool: ThreadPoolExecutor) -> Iterator[tuple[int, np.ndarray]]:
         """Numbers of cuts, and the encoder's output for them (frames, state): heard before, or now."""
         for index, cut in enumerate(cuts):
             if cut.heard is not None:
@@ -117,7 +117,8 @@ class EncoderHead:
         if not unheard:
             return
         step = STEP_FRAMES[self.device]
-        for i, features in self._encode([padded_log_mel(cuts[index].waveform, step) for index in unheard]):
+        log_mels = pool.map(lambda index: padded_log_mel(cuts[index].waveform, step), unheard)
+        for i, features in self._encode(list(log_mels)):
             yield unheard[i], features
 
     def _placed(self, cut: Cut, features: np.ndarray) -> list[WordTime | None] | FailedToAlign:

@@ -56,4 +56,3 @@ def lay_out(units, lengths, counts, edges, pause, edge, shortest):
     left += sooner
     left[state] = 0
     return label, least, word, alternative, unit, starts, ends, first, before, reach, left
-

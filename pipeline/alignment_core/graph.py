@@ -69,7 +69,9 @@ def hmm_graph(words: Sequence[Alternatives], *, pause: int, shortest: int = 1) -
 def _lay_out() -> Callable[..., tuple[np.ndarray, ...]]:
     from pipeline.alignment_core._layout import lay_out
 
-    return importlib.import_module("pipeline.alignment_core._numba").lay_out if find_spec("numba") else lay_out
+    return (
+        importlib.import_module("pipeline.alignment_core._numba").lay_out if find_spec("numba") else lay_out
+    )
 
 
 def ctc_graph(

@@ -13,7 +13,7 @@ from clock import recording, time_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.align import WINDOW_S, Cut, WordTime, align_segments
+from pipeline.align import WINDOW_S, Cut, WordTime, _driver, align_segments
 from pipeline.align._words import split_words
 from pipeline.align.even import Even
 from pipeline.encoder_output import EncoderOutput
@@ -237,7 +237,8 @@ def test_a_segment_names_its_own_language():
     assert {cut.words: cut.language for cut in aligner.asked[0]} == {("ja",): "de", ("yes",): "en"}
 
 
-def test_cuts_of_like_length_go_together_and_never_more_than_four_minutes():
+def test_cuts_of_like_length_go_together_and_never_more_than_four_minutes_on_few_cores(monkeypatch):
+    monkeypatch.setattr(_driver, "usable_cores", lambda: 4)
     aligner = Scripted(placed((0.0, 1.0)))
     lengths = [1, 29, 2, 28, 3, 27] * 5
     segments = [said(sum(lengths[:i]), sum(lengths[: i + 1]), "a") for i in range(len(lengths))]
@@ -436,10 +437,12 @@ def test_another_encoders_output_is_left_alone(heard):
     assert [cut.heard for cuts in aligner.asked for cut in cuts] == [None, None]
 
 
-def test_few_windows_are_read_at_once(heard):
+@pytest.mark.parametrize(("cores", "expected"), [(2, [8, 8, 8, 6]), (8, [16, 14])])
+def test_as_many_windows_are_read_at_once_as_keep_the_cores_busy(heard, monkeypatch, cores, expected):
+    monkeypatch.setattr(_driver, "usable_cores", lambda: cores)
     aligner = Scripted(placed((0.5, 0.8)))
     aligner.encoder = "base"
     for start in range(30, 330, 10):
         heard.keep(start, np.zeros((500, 1)))
     run(aligner, recording(330), [said(s + 4.0, s + 5.0, "a") for s in range(30, 330, 10)], heard=heard)
-    assert [len(cuts) for cuts in aligner.asked] == [8, 8, 8, 6]
+    assert [len(cuts) for cuts in aligner.asked] == expected

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from placed_words import placed
+from safetensors import safe_open
+from scipy.special import erf, log_softmax
 
 from pipeline import audio, stages
 from pipeline.align import Cut, _encoders, encoder_head
@@ -15,7 +17,7 @@ from pipeline.align._characters import Spelling, characters
 from pipeline.align._features import padded_log_mel
 from pipeline.align._japanese import _readings, _table
 from pipeline.align._letters import pronounced
-from pipeline.align._phone_head import PAUSE, PhoneHead
+from pipeline.align._phone_head import DATA, PAUSE, PhoneHead
 from pipeline.align._pronunciation import Pronunciation, _lexicon, _rules
 from pipeline.align.encoder_head import HEADS, LANGUAGES
 from pipeline.alignment_core import WILDCARD
@@ -183,6 +185,30 @@ def test_every_language_has_a_head_and_rules_that_speak_its_phones():
     assert all(head.phones["pau"] == PAUSE for head in heads.values())
 
 
+def test_a_head_computes_what_its_layers_say():
+    """Beside the layers one by one in float64; float16 in, as a transcription hands it over, and float32."""
+    head = PhoneHead.read("english.base")
+    with safe_open(DATA / "english.base.safetensors", "numpy") as file:
+        layers = {key: file.get_tensor(key).astype(np.float64) for key in file.keys()}  # noqa: SIM118
+    features = np.random.default_rng(0).standard_normal((333, 512)).astype(np.float16)
+
+    def gelu(x: np.ndarray) -> np.ndarray:
+        return 0.5 * x * (1 + erf(x / np.sqrt(2)))
+
+    x = features.astype(np.float64)
+    x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+    x = x * layers["norm.weight"] + layers["norm.bias"]
+    x = gelu(x @ layers["inward.weight"].T + layers["inward.bias"])
+    for name in ("conv1", "conv2"):
+        beside = np.pad(x, ((1, 1), (0, 0)))
+        taps = [beside[k : k + len(x)] @ layers[f"{name}.weight"][:, :, k].T for k in range(3)]
+        x = x + gelu(sum(taps) + layers[f"{name}.bias"])
+    logits = (x @ layers["outward.weight"].T + layers["outward.bias"]).reshape(-1, len(head.phones))
+    expected = log_softmax(logits, axis=1)
+    for given in (features, features.astype(np.float32)):
+        assert np.abs(head(given) - expected).max() < 1e-4
+
+
 def english() -> tuple[Pronunciation, list[str]]:
     phones = PhoneHead.read("english.base").phones
     return Pronunciation("en", phones), list(phones)
@@ -277,6 +303,13 @@ def test_a_language_without_a_head_is_an_error_by_name_and_no_candidate_otherwis
     assert stages._knows(Choice("encoder_head"), {"en", "de"})
     assert not stages._knows(Choice("encoder_head"), {"en", "fi"})
     assert stages._knows(Choice("even"), {"fi"})
+
+
+def test_batches_of_a_gpu_come_back_each_to_its_own_cut():
+    mx = pytest.importorskip("mlx.core")
+    log_mels = [np.full((length, 2), value, np.float32) for value, length in enumerate([300, 200, 300, 1000])]
+    found = dict(_encoders._encoded(lambda x: 2 * x[:, ::2], mx.float32, log_mels))
+    assert [(len(found[i]), found[i].mean()) for i in range(4)] == [(150, 0), (100, 2), (150, 4), (500, 6)]
 
 
 def test_cuts_of_one_length_share_a_batch_on_a_gpu():

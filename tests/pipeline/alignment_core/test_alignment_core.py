@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.alignment_core import EDGE, WILDCARD, align, ctc_graph, hmm_graph
 from pipeline.alignment_core import _numpy as with_numpy
+from pipeline.alignment_core import graph as graphs
+from pipeline.alignment_core._layout import lay_out
 from schemas.errors import FailedToAlign
 
 SILENT, SEPARATOR = 0, 1  # the vocabulary: these, and 2 and 3, so that repeats are common
@@ -143,6 +146,16 @@ def test_both_implementations_find_the_same_path_in_long_texts(rng):
     for graph in (hmm_graph(text, pause=0, shortest=3), ctc_graph(text, blank=0, separator=1)):
         paths = [align(emission, graph, search=search).path.tolist() for search in searches()]
         assert paths[0] == paths[-1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=texts, shortest=st.integers(1, 3))
+def test_states_are_laid_out_alike_with_numba_and_without(text, shortest):
+    own = hmm_graph(text, pause=SILENT, shortest=shortest)
+    with patch.object(graphs, "_lay_out", lambda: lay_out):
+        plain = hmm_graph(text, pause=SILENT, shortest=shortest)
+    for name, value in vars(own).items():
+        assert np.array_equal(value, getattr(plain, name)), name
 
 
 def peaked(*labels: int) -> np.ndarray:

@@ -225,3 +225,20 @@ def test_long_words_are_not_looked_at_closely(piece: str) -> None:
     words = [piece * 10_000, piece * 100_000]
     first, second = spoken_forms(words, "en")
     assert [form.words for form in first] == [form.words for form in second]
+
+
+def test_a_word_is_read_anew_beside_other_words() -> None:
+    """Words are remembered; not so what their neighbours make of them."""
+
+    def said(text: str) -> set[str]:
+        return {" ".join(form.words) for form in spoken_forms(text.split(), "en")[-1]}
+
+    for _ in range(2):
+        assert "inches" not in said("come in")
+        assert "inches" in said("5 in")
+        assert "million dollars" not in said("a million")
+        assert "million dollars" in said("$3 million")
+        assert "one" not in said("and I")
+        assert "one" in said("Chapter I")
+        assert "u s" in said("told US")
+        assert "u s" not in said("HE TOLD THE REST OF US")
