@@ -11,8 +11,10 @@ from itertools import product
 
 from pipeline.spoken import _numbers, _numerals
 from pipeline.spoken._language import Language, Words, language
+from pipeline.spoken._letters import DRAWLED as _DRAWLED
+from pipeline.spoken._letters import VOWELS as _VOWELS
 from pipeline.spoken._pieces import JOINED, UNKNOWN, Context, Piece, pieces
-from pipeline.spoken._written import Written, written
+from pipeline.spoken._written import Written, lowered, written
 
 MOST_FORMS = 12
 """Forms of one word."""
@@ -23,6 +25,7 @@ _OPENERS = "\"'([{<«‹“„‘¿¡*_~`「『（《〈【"
 _CLOSERS = "\"')]}>»›”’*_~`」』）》〉】,;:!?…、。，！？；：؟،।"
 _KEPT = 4096  # words that were looked at last
 _ROMAN = re.compile(r"(?<![^\W\d_])[IVXLCDM]+(?![^\W\d_])")
+_PLAIN = re.compile("([A-Za-z]?[a-z]+)([.,?!;:]*)")
 _GROUPED = re.compile(r"\d{3}")
 
 
@@ -82,11 +85,25 @@ def _forms(
 ) -> tuple[Form, ...]:
     """Of a word; ``before`` and ``after`` where they matter to it, the same words come again and again."""
     text = word.text
+    plain = _plain(text.text, language(language_code))
+    if plain and not (groups or before):
+        return (Form((plain,), text.places[: len(plain)]),)
     context = Context(language(language_code), before, after, shouted)
     ways = [*_of_core(word.core, text.text, context), *groups]
     forms = [*_whole(ways, text), *_combined(pieces(text.text, context), text)]
     once = {form.words: form for form in reversed(forms)}
     return tuple(once[words] for words in dict.fromkeys(f.words for f in forms))[:MOST_FORMS]
+
+
+def _plain(text: str, tongue: Language) -> str:
+    """A word as most are, in lower case: letters to be read as they stand. What else is done comes to the same."""
+    found = _PLAIN.fullmatch(text)
+    if found is None or _DRAWLED.search(text) or any(sign in tongue.symbols for sign in found[2]):
+        return ""
+    letters = found[1]
+    plain = lowered(letters[0], tongue.code) + letters[1:]
+    keys = {letters, letters.lower(), f"{letters}.", f"{letters.lower()}.", text, text.lower()}
+    return "" if _VOWELS.isdisjoint(plain) or not keys.isdisjoint(tongue.abbreviations) else plain
 
 
 def _core(text: str) -> str:

@@ -12,13 +12,13 @@ from pipeline.spoken._written import is_mark, lowered
 if TYPE_CHECKING:
     from pipeline.spoken._pieces import Context
 
-_VOWELS = frozenset("aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüýаеёиоуыэюяіїєαεηιουωάέήίόύώ")
+VOWELS = frozenset("aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüýаеёиоуыэюяіїєαεηιουωάέήίόύώ")
 _CASED = re.compile(r"[A-ZÀ-ÖØ-ÞĀ-ɏА-ЯЁІЇЄΑ-Ω]")
 _INTERJECTIONS = frozenset(
     ["hm", "hmm", "hmmm", "mm", "mmm", "mhm", "mmhm", "sh", "shh", "psst", "pst", "tsk", "brr", "grr", "nth"]
 )
 _LONGEST_INITIALISM = 6
-_DRAWLED = re.compile(r"(.)\1{2,}")
+DRAWLED = re.compile(r"(.)\1{2,}")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _HIGHEST_ROMAN = 50
 _FIRST_ROMAN_YEAR = 1800
@@ -61,7 +61,7 @@ def _is_initialism(text: str, beside_digit: bool) -> bool:
 
 
 def _unreadable(plain: str) -> bool:
-    return not any(letter in _VOWELS for letter in plain)
+    return not any(letter in VOWELS for letter in plain)
 
 
 def _camel(text: str, code: str) -> list[Words]:
@@ -76,9 +76,9 @@ def _camel(text: str, code: str) -> list[Words]:
 
 def _drawl(plain: str) -> list[Words]:
     """``sooo`` as "so", ``hmmm`` as "hmm" and "hm"."""
-    if not _DRAWLED.search(plain):
+    if not DRAWLED.search(plain):
         return []
-    return [(_DRAWLED.sub(r"\1", plain),), (_DRAWLED.sub(r"\1\1", plain),)]
+    return [(DRAWLED.sub(r"\1", plain),), (DRAWLED.sub(r"\1\1", plain),)]
 
 
 def _roman(text: str, context: Context) -> list[Words]:
