@@ -1,6 +1,6 @@
 """Is what is said about the speakers of a recording true: how pure, whether two are one person, how many?
 
-    python bench/voice_evidence.py [--sets tuning reporting public] [--rounds 3] [--mode exact] [--keep FOLDER]
+    python bench/voice_evidence.py [--sets tuning reporting public] [--rounds 1] [--mode exact] [--keep FOLDER]
 
 Simulated meetings (see ``simulate_meetings.py``; ``--rounds`` times eight a set) and the public recordings, each
 diarized as it is, and with one or two speakers too few and too many: then people are mixed and divided on purpose.
@@ -233,7 +233,7 @@ HEADS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", choices=("tuning", "reporting", "public"), default=["reporting"])
-    parser.add_argument("--rounds", type=int, default=3, help="of eight simulated meetings each")
+    parser.add_argument("--rounds", type=int, default=1, help="of eight simulated meetings each")
     parser.add_argument("--mode", choices=("exact", "fast"), default="exact")
     parser.add_argument("--backend", choices=("torch", "mlx"), default="torch")
     parser.add_argument("--device", default="cpu")

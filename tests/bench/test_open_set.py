@@ -56,6 +56,15 @@ def test_people_are_looked_for_with_and_without_their_profiles(profiles, second)
         assert not set(met.people) & {p.person for p in without}
 
 
+def test_the_bound_is_the_binomials():
+    """None of 59 named leaves a share of which 59 are missed one time in twenty."""
+    bound = bench.Counts(strangers=59).most_false_named
+    assert (1 - bound) ** 59 == pytest.approx(0.05)
+    pooled = bench.Counts(strangers=50, named=1) + bench.Counts(strangers=50)
+    assert (pooled.strangers, pooled.named) == (100, 1)
+    assert 0.01 < pooled.most_false_named < 0.05
+
+
 def test_who_is_named_rightly_wrongly_and_as_a_stranger_is_counted(profiles, second):
     having, lacking = bench.libraries(profiles, second, None)
     strict = bench.count(having, lacking, MODEL, STRICT)
