@@ -34,8 +34,8 @@ def later(time: WordTime | None, by: float) -> WordTime | None:
     """The same time ``by`` seconds later."""
     if time is None:
         return None
-    chars = tuple(char.shifted(by) for char in time.chars)
-    phones = tuple(phone.shifted(by) for phone in time.phones)
+    chars = time.chars and tuple(char.shifted(by) for char in time.chars)
+    phones = time.phones and tuple(phone.shifted(by) for phone in time.phones)
     return WordTime(time.start + by, time.end + by, time.score, time.timing, chars, phones)
 
 
