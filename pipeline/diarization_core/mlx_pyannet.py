@@ -6,6 +6,7 @@ pyannote.audio 4.0.7 ``models/segmentation/PyanNet.py`` (MIT). Import inside ``l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import mlx.core as mx
@@ -13,10 +14,9 @@ import numpy as np
 
 from pipeline import mlx_runtime
 from pipeline.diarization_core import mlx_lstm
-from pipeline.diarization_core.frames import WINDOW_SAMPLES, whole_windows
-from pipeline.diarization_core.sincnet import SINC_STRIDE, sinc_filters
+from pipeline.diarization_core.frames import WINDOW_SAMPLES
+from pipeline.diarization_core.sincnet import EPSILON, POOL, POOLED_FRAMES, SINC_STRIDE, sinc_filters
 
-_EPSILON = 1e-5
 _FRONT_WINDOWS = 32  # the front end's outputs are large, the LSTM's are not
 
 
@@ -58,11 +58,11 @@ class PyanNet:
 
     def __call__(self, samples: np.ndarray, step_samples: int) -> np.ndarray:
         """As :class:`pipeline.diarization_core.core.Segmentation`."""
-        x = mx.array(samples)
-        cut = mx.as_strided(x, (whole_windows(len(samples), step_samples), WINDOW_SAMPLES), (step_samples, 1))
+        x = self._filtered(mx.array(samples), step_samples)
+        mx.eval(x)
         parts = []
-        for first in range(0, len(cut), _FRONT_WINDOWS):
-            parts.append(self._front_end(cut[first : first + _FRONT_WINDOWS]))
+        for first in range(0, len(x), _FRONT_WINDOWS):
+            parts.append(self._front_end(x[first : first + _FRONT_WINDOWS]))
             mx.eval(parts[-1])
         x = mx.concatenate(parts)
         with mlx_runtime.small_products():
@@ -73,28 +73,67 @@ class PyanNet:
         x = mx.addmm(self.w["classifier.bias"], x, self.w["classifier.weight"])
         return np.array(x - mx.logsumexp(x, axis=-1, keepdims=True))
 
+    def _filtered(self, samples: mx.array, step_samples: int) -> mx.array:
+        """The sinc filters' magnitudes over normalised windows, pooled, (windows, 5325, 80).
+
+        Windows overlap: filters and pools run once, and a window's norm is applied to the pools' ends.
+        """
+        step, sinc = step_samples // SINC_STRIDE, self.w["sinc"]
+        once = mx.conv1d(samples[None, :, None], sinc, stride=SINC_STRIDE)
+        mean, variance = _window_statistics(samples, step_samples)
+        scale = (self.w["wave.scale"] * mx.rsqrt(variance + EPSILON))[:, None, None]
+        shift = (self.w["wave.shift"] - scale * mean[:, None, None]) * sinc.sum(axis=(1, 2))
+        out = mx.zeros((len(mean), POOLED_FRAMES, len(sinc)))
+        for first in range(min(POOL, len(mean))):  # every third window's pools begin at the same frames
+            own = slice(first, None, POOL)
+            behind = once[:, first * step :]
+            high, low = (
+                mx.abs(_windows_of(pool(behind)[0], POOLED_FRAMES, step) * scale[own] + shift[own])
+                for pool in (_max_pool, lambda x: -_max_pool(-x))
+            )
+            out[own] = mx.maximum(high, low)  # of a linear function's magnitudes the greatest is at an end
+        return out
+
     def _front_end(self, x: mx.array) -> mx.array:
+        """The sinc filters' pooled magnitudes (batch, 5325, 80) to (batch, 589, 60)."""
         w = self.w
-        x = _normalised(x[:, :, None], w["wave.scale"], w["wave.shift"])
-        x = mx.abs(mx.conv1d(x, w["sinc"], stride=SINC_STRIDE))  # (batch, time, 80)
-        x = _leaky(_normalised(_max_pool(x), w["norm0.scale"], w["norm0.shift"]))
+        x = _leaky(_normalised(x, w["norm0.scale"], w["norm0.shift"]))
         for i in (1, 2):
             x = mx.conv1d(x, w[f"conv{i}.weight"]) + w[f"conv{i}.bias"]
             x = _leaky(_normalised(_max_pool(x), w[f"norm{i}.scale"], w[f"norm{i}.shift"]))
-        return x  # (batch, 589, 60)
+        return x
+
+
+def _window_statistics(samples: mx.array, step_samples: int) -> tuple[mx.array, mx.array]:
+    """Mean and variance of each window's samples, (windows,) each, from those of what windows share."""
+    part = math.gcd(step_samples, WINDOW_SAMPLES)
+    parts = samples[: len(samples) // part * part].reshape(-1, part)
+    mean, variance = parts.mean(axis=1), parts.var(axis=1)
+    power, mean = (
+        _windows_of(x[:, None], WINDOW_SAMPLES // part, step_samples // part)[..., 0].mean(axis=1)
+        for x in (variance + mx.square(mean), mean)
+    )
+    return mean, power - mx.square(mean)
+
+
+def _windows_of(x: mx.array, length: int, step: int) -> mx.array:
+    """(time, channels) to the windows that lie in it, (windows, length, channels)."""
+    time, channels = x.shape
+    shape = ((time - length) // step + 1, length, channels)
+    return mx.as_strided(mx.contiguous(x), shape, (step * channels, channels, 1))
 
 
 def _normalised(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
     """Instance norm over time of (batch, time, channels)."""
     centred = x - x.mean(axis=1, keepdims=True)
     variance = (centred * centred).mean(axis=1, keepdims=True)
-    return centred * (mx.rsqrt(variance + _EPSILON) * scale) + shift
+    return centred * (mx.rsqrt(variance + EPSILON) * scale) + shift
 
 
 def _leaky(x: mx.array) -> mx.array:
     return mx.maximum(x, 0.01 * x)
 
 
-def _max_pool(x: mx.array, size: int = 3) -> mx.array:
+def _max_pool(x: mx.array, size: int = POOL) -> mx.array:
     batch, time, channels = x.shape
     return x[:, : time // size * size].reshape(batch, time // size, size, channels).max(axis=2)

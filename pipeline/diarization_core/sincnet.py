@@ -6,7 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pipeline.diarization_core.frames import WINDOW_SAMPLES
+
 SINC_STRIDE = 10
+POOL = 3  # frames that become one
+POOLED_FRAMES = ((WINDOW_SAMPLES - 251) // SINC_STRIDE + 1) // POOL  # of a window
+EPSILON = 1e-5  # of the norms
 
 
 def sinc_filters(state: Mapping[str, np.ndarray], sample_rate: int = 16_000) -> np.ndarray:

@@ -6,6 +6,7 @@ Shapes and names of weights are those of the checkpoints (see :mod:`pipeline.dia
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from pipeline.diarization_core.fbank import WindowShape, fbank
 from pipeline.diarization_core.frames import WINDOW_SAMPLES
-from pipeline.diarization_core.sincnet import SINC_STRIDE, sinc_filters
+from pipeline.diarization_core.sincnet import EPSILON, POOL, POOLED_FRAMES, SINC_STRIDE, sinc_filters
 from pipeline.diarization_core.torch_campplus import CamPlusPlus
 
 State = Mapping[str, np.ndarray]
@@ -36,10 +37,8 @@ class TorchPyanNet:
     def __call__(self, samples: np.ndarray, step_samples: int) -> np.ndarray:
         """As :class:`pipeline.diarization_core.core.Segmentation`."""
         w = self.w
-        windows = torch.from_numpy(samples).to(self.device).unfold(0, WINDOW_SAMPLES, step_samples)
-        x = self._normalised(windows[:, None], "sincnet.wav_norm1d")
-        x = F.conv1d(x, self.sinc, stride=SINC_STRIDE).abs()
-        x = F.leaky_relu(self._normalised(F.max_pool1d(x, 3), "sincnet.norm1d.0"))
+        x = self._filtered(torch.from_numpy(samples).to(self.device), step_samples)
+        x = F.leaky_relu(self._normalised(x, "sincnet.norm1d.0"))
         for i in (1, 2):
             x = F.conv1d(x, w[f"sincnet.conv1d.{i}.weight"], w[f"sincnet.conv1d.{i}.bias"])
             x = F.leaky_relu(self._normalised(F.max_pool1d(x, 3), f"sincnet.norm1d.{i}"))
@@ -49,8 +48,42 @@ class TorchPyanNet:
         x = F.linear(x, w["classifier.weight"], w["classifier.bias"])
         return x.log_softmax(-1).cpu().numpy()
 
+    def _filtered(self, samples: Tensor, step_samples: int) -> Tensor:
+        """The sinc filters' magnitudes over normalised windows, pooled, (windows, 80, 5325).
+
+        Windows overlap: filters and pools run once, and a window's norm is applied to the pools' ends.
+        """
+        step = step_samples // SINC_STRIDE
+        once = F.conv1d(samples[None, None], self.sinc, stride=SINC_STRIDE)
+        mean, variance = _window_statistics(samples, step_samples)
+        scale = (self.w["sincnet.wav_norm1d.weight"] * torch.rsqrt(variance + EPSILON))[:, None, None]
+        shift = self.w["sincnet.wav_norm1d.bias"] - scale * mean[:, None, None]
+        shift = shift * self.sinc.sum(dim=2)
+        out = once.new_empty(len(mean), len(self.sinc), POOLED_FRAMES)
+        for first in range(min(POOL, len(mean))):  # every third window's pools begin at the same frames
+            own = slice(first, None, POOL)
+            for sign in (1, -1):  # of a linear function's magnitudes the greatest is at an end
+                ends = F.max_pool1d(sign * once[..., first * step :], POOL)[0]
+                cut = ends.unfold(1, POOLED_FRAMES, step).transpose(0, 1)
+                magnitude = torch.addcmul(shift[own], cut, sign * scale[own]).abs_()
+                out[own] = magnitude if sign == 1 else torch.maximum(out[own], magnitude)
+        return out
+
     def _normalised(self, x: Tensor, name: str) -> Tensor:
         return F.instance_norm(x, weight=self.w[f"{name}.weight"], bias=self.w[f"{name}.bias"])
+
+
+def _window_statistics(samples: Tensor, step_samples: int) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each window's samples, (windows,) each, from those of what windows share."""
+    part = math.gcd(step_samples, WINDOW_SAMPLES)
+    variance, mean = torch.var_mean(
+        samples[: len(samples) // part * part].view(-1, part), dim=1, correction=0
+    )
+    power, mean = (
+        x.unfold(0, WINDOW_SAMPLES // part, step_samples // part).mean(dim=1)
+        for x in (variance + mean.square(), mean)
+    )
+    return mean, power - mean.square()
 
 
 class _TorchEmbedding:
