@@ -115,7 +115,7 @@ class DiarizeOptions(Frozen):
 
     diarize_backend: DiarizeBackend = "auto"
     diarize_mode: DiarizeMode = Field(
-        "auto", description="Of mlx and torch: pyannote's own turns, or nearly those for far less work."
+        "auto", description="Of mlx and torch: pyannote's own turns, or others for far less work; auto picks."
     )
     diarize_model: str | None = None
     num_speakers: int | None = Field(None, ge=1, le=64)

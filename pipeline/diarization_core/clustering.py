@@ -75,12 +75,14 @@ def thinned(windows: np.ndarray, most: int) -> tuple[np.ndarray, int]:
 
 @dataclass(frozen=True)
 class Agglomerative:
-    """pyannote 3.1's clustering: centroid linkage of unit embeddings, small clusters given to large ones."""
+    """Linkage of unit embeddings, small clusters given to large ones: pyannote 3.1's clustering by default."""
 
     threshold: float = 0.7045654963945799
     min_cluster_size: int = 12
     constrained: bool = False
     most_training: int = MOST_TRAINING
+    method: str = "centroid"
+    metric: str = "euclidean"
 
     def __call__(self, embeddings: np.ndarray, activity: np.ndarray, bounds: Bounds) -> Clusters:
         windows, speakers = trainable(embeddings, activity)
@@ -102,7 +104,7 @@ class Agglomerative:
             return np.zeros(1, int)
         smallest = min(max(1, round(self.min_cluster_size / every)), max(1, round(0.1 * count)))
         unit = train / np.linalg.norm(train, axis=-1, keepdims=True)
-        tree = linkage(unit, method="centroid", metric="euclidean")
+        tree = linkage(unit, method=self.method, metric=self.metric)
         labels = fcluster(tree, self.threshold, criterion="distance") - 1
         large = _large(labels, smallest)
         wanted = bounds.exactly

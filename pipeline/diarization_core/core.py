@@ -8,8 +8,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from pipeline.diarization_core import frames, reconstruction, voices
+from pipeline.diarization_core import frames, reconstruction, short_stretches, voices
 from pipeline.diarization_core.clustering import INACTIVE, Agglomerative, Bounds, Clustering
+from pipeline.diarization_core.shared_frames import SharedFrames
+from pipeline.diarization_core.short_stretches import ShortStretches
 from pipeline.recording import Recording
 from schemas.diarization import SpeakerTurn
 
@@ -46,6 +48,7 @@ class Pipeline:
     exclude_overlap: bool = True
     min_duration_off_s: float = 0.0
     step_s: float = 1.0
+    stretches: ShortStretches | None = None  # of mode fast, for embeddings whose threshold is known
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,13 @@ def diarize(
     activity = find_activity(recording, networks, step_samples, lambda f: progress(share * f))
     if not activity.any():
         return Found()
+    if mode == "fast" and pipeline.stretches is not None:
+        by_stretches = _by_stretches(
+            recording, activity, pipeline, bounds, lambda f: progress(share + (0.97 - share) * f)
+        )
+        if by_stretches is not None:
+            progress(1.0)
+            return by_stretches
     embed = voices.exact if mode == "exact" else voices.fast
     embeddings = embed(
         recording,
@@ -98,6 +108,38 @@ def diarize(
     found = answer(activity, embeddings, pipeline, bounds, recording.duration_s)
     progress(1.0)
     return found
+
+
+def _by_stretches(
+    recording: Recording,
+    activity: np.ndarray,
+    pipeline: Pipeline,
+    bounds: Bounds,
+    progress: Callable[[float], None],
+) -> Found | None:
+    """By short stretches, see :mod:`pipeline.diarization_core.short_stretches`; none where there are too few."""
+    how, embedding, batch = pipeline.stretches, pipeline.networks.embedding, pipeline.networks.embedding_batch
+    assert how is not None
+    shared = SharedFrames(recording, embedding, voices.blocks_together(batch), keep=True)
+    stretches = short_stretches.listen(
+        how, shared, embedding, activity, pipeline.step_s, lambda f: progress(0.9 * f)
+    )
+    if len(stretches.voices) < 2:
+        return None
+    people = short_stretches.people_of(stretches, how, bounds)
+    activity = short_stretches.split(activity, stretches, people, how, pipeline.step_s)
+    embeddings = voices.fast(
+        recording,
+        activity,
+        embedding,
+        round(pipeline.step_s * frames.SAMPLE_RATE),
+        batch,
+        lambda f: progress(0.9 + 0.1 * f),
+        exclude_overlap=pipeline.exclude_overlap,
+        shared=shared,
+    )
+    nearest = replace(pipeline, clustering=short_stretches.Nearest(people.centroids))
+    return answer(activity, embeddings, nearest, bounds, recording.duration_s)
 
 
 def answer(

@@ -46,7 +46,14 @@ class _MlxEmbedding:
 
     def pool_shared(self, frames: mx.array, masks: np.ndarray) -> np.ndarray:
         """As :meth:`pipeline.diarization_core.voices.Embedding.pool_shared`."""
+        frames = frames.astype(mx.float32)
         return np.array(self.last.pointwise(_statistics_by_products(frames, mx.array(masks))))
+
+    def halved(self, frames: mx.array) -> mx.array:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.halved`."""
+        half = mx.contiguous(frames).astype(mx.float16)
+        mx.eval(half)
+        return half
 
     def join(self, pieces: Sequence[mx.array]) -> mx.array:
         """As :meth:`pipeline.diarization_core.voices.Embedding.join`."""

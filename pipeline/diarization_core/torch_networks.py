@@ -116,8 +116,12 @@ class _TorchEmbedding:
     @torch.inference_mode()
     def pool_shared(self, frames: Tensor, masks: np.ndarray) -> np.ndarray:
         """As :meth:`pipeline.diarization_core.voices.Embedding.pool_shared`."""
-        statistics = _statistics_by_products(frames, torch.from_numpy(masks).to(self.device))
+        statistics = _statistics_by_products(frames.float(), torch.from_numpy(masks).to(self.device))
         return self._last(statistics[None])[0].cpu().numpy()
+
+    def halved(self, frames: Tensor) -> Tensor:
+        """As :meth:`pipeline.diarization_core.voices.Embedding.halved`."""
+        return frames.half()
 
     def join(self, pieces: Sequence[Tensor]) -> Tensor:
         """As :meth:`pipeline.diarization_core.voices.Embedding.join`."""

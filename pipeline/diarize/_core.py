@@ -15,6 +15,7 @@ from schemas.options import DiarizeOptions
 if TYPE_CHECKING:
     from pipeline.diarization_core.clustering import Bounds, Clustering
     from pipeline.diarization_core.core import Mode, Networks, Pipeline
+    from pipeline.diarization_core.short_stretches import ShortStretches
     from pipeline.diarize._converted import NetworkWeights
     from pipeline.model_files import ModelFiles
 
@@ -42,7 +43,7 @@ def assemble(files: tuple[ModelFiles, ...], build: BuildNetworks) -> Pipeline:
         networks = build(segmentation, embedding)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise unusable(files[0].path / CONFIG_FILE, f"{type(error).__name__}: {error}") from error
-    return Pipeline(networks, clustering, recipe.exclude_overlap, pause)
+    return Pipeline(networks, clustering, recipe.exclude_overlap, pause, stretches=_stretches(recipe))
 
 
 def _clustering(recipe: Recipe, parts: Mapping[str, ModelFiles]) -> Clustering:
@@ -54,6 +55,14 @@ def _clustering(recipe: Recipe, parts: Mapping[str, ModelFiles]) -> Clustering:
     if asked["method"] != "centroid":
         raise ValueError(f"clustering by {asked['method']}; diarize_backend=pyannote can do it")
     return Agglomerative(float(asked["threshold"]), int(asked["min_cluster_size"]))
+
+
+def _stretches(recipe: Recipe) -> ShortStretches | None:
+    from pipeline.diarization_core.clustering import Agglomerative
+    from pipeline.diarization_core.short_stretches import ShortStretches
+
+    asked = recipe.parameters.get("stretches")
+    return asked and ShortStretches(Agglomerative(**asked, method="average", metric="cosine"))
 
 
 def _plda(files: ModelFiles) -> Any:
@@ -90,7 +99,7 @@ class CoreDiarizer:
         from pipeline.diarization_core import core
 
         self._check()
-        self.mode = mode_of(options)
+        self.mode = mode_of(options, self.pipeline)
         pipeline = self.pipeline if self.mode == "exact" else core.constrained(self.pipeline)
         found = core.diarize(recording, pipeline, bounds_of(options), mode=self.mode, progress=progress)
         warnings = count_warnings(len({turn.speaker for turn in found.turns}), options)
@@ -103,9 +112,14 @@ class CoreDiarizer:
         return voice_evidence.with_evidence(turns, windows, self._embedding_model)
 
 
-def mode_of(options: DiarizeOptions) -> Mode:
-    """``auto`` is ``exact``: pyannote's own turns (docs/diarization.md has the figures of both)."""
-    return "fast" if options.diarize_mode == "fast" else "exact"
+def mode_of(options: DiarizeOptions, pipeline: Pipeline) -> Mode:
+    """``auto`` is ``fast`` where that goes by short stretches, which is more often right, else ``exact``.
+
+    docs/diarization.md has the figures of both.
+    """
+    if options.diarize_mode != "auto":
+        return options.diarize_mode
+    return "exact" if pipeline.stretches is None else "fast"
 
 
 def bounds_of(options: DiarizeOptions) -> Bounds:
