@@ -61,8 +61,9 @@ def _stretches(recipe: Recipe) -> ShortStretches | None:
     from pipeline.diarization_core.clustering import Agglomerative
     from pipeline.diarization_core.short_stretches import ShortStretches
 
-    asked = recipe.parameters.get("stretches")
-    return asked and ShortStretches(Agglomerative(**asked, method="average", metric="cosine"))
+    if recipe.stretches is None:
+        return None
+    return ShortStretches(Agglomerative(**recipe.stretches, method="average", metric="cosine"))
 
 
 def _plda(files: ModelFiles) -> Any:
