@@ -250,7 +250,7 @@ def _add_diarize(parser: argparse.ArgumentParser) -> None:
     )
     group.option(
         "diarize_mode",
-        "mlx and torch: pyannote's own turns, or nearly those much faster",
+        "mlx and torch: pyannote's own turns, or others much faster; auto picks by the weights",
         choices=_choices("diarize_mode"),
     )
     group.option("diarize_model", "pyannote pipeline: name, hub repository or folder")

@@ -22,7 +22,7 @@ __all__ = ["load", "weights"]
 
 REQUIRES = ("mlx", "scipy", "safetensors")
 DEVICES = ("cpu", "cuda", "metal")
-VERSION = 2
+VERSION = 3
 MODEL_KIND = "diarization"
 MODEL_FORMATS = ("pyannote",)
 

@@ -63,7 +63,7 @@ def der_of(diarized: Diarized, path: Path, collar: float = 0.0) -> Der:
     return der(reference(path), found.turns, found.media.duration_s, collar)
 
 
-@pytest.mark.parametrize(("collar", "ceiling"), [(0.0, 0.16), (0.25, 0.125)])
+@pytest.mark.parametrize(("collar", "ceiling"), [(0.0, 0.10), (0.25, 0.07)])
 def test_der_of_the_shipped_meeting(diarized, collar, ceiling):
     found = der_of(diarized, SHIPPED / "syn_en_meeting_a.opus", collar)
     assert found.rate <= ceiling, str(found)
@@ -77,8 +77,8 @@ def test_the_shipped_meeting_has_its_three_speakers(diarized):
     ("name", "ceiling", "speakers_found"),
     [
         ("en_falcon_3spk.flac", 0.04, 3),
-        ("real_mix_4spk.flac", 0.31, 3),
-        ("syn_en_flite_words.flac", 0.30, 2),
+        ("real_mix_4spk.flac", 0.10, 4),
+        ("syn_en_flite_words.flac", 0.50, 2),  # two of flite's voices are one to the embedding
     ],
 )
 def test_der_of_a_recording(diarized, shared_audio, name, ceiling, speakers_found):
@@ -92,7 +92,7 @@ def test_der_of_the_ami_excerpts_together(diarized, shared_audio):
     paths = sorted((shared_audio / "multi").glob("ami_*.flac"))
     found = sum((der_of(diarized, path) for path in paths), Der())
     assert len(paths) == 5
-    assert found.rate <= 0.47, str(found)
+    assert found.rate <= 0.38, str(found)
 
 
 def test_the_turns_are_near_those_of_pyannotes_community_1(diarized, shared_audio):

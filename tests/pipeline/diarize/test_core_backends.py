@@ -114,9 +114,24 @@ def test_fast_is_the_same_in_both_frameworks(core, torch_core, clip):
     assert apart(fast, run(torch_core, clip, diarize_mode="fast"), clip.duration_s) <= 0.005
 
 
-def test_auto_is_exact(torch_core, clip, by_pyannote):
-    assert spans(run(torch_core, clip).turns) == spans(by_pyannote.turns)
+def test_exact_is_pyannotes(torch_core, clip, by_pyannote):
+    assert spans(run(torch_core, clip, diarize_mode="exact").turns) == spans(by_pyannote.turns)
     assert torch_core.mode == "exact"
+
+
+def test_auto_is_fast_with_the_starter_weights(torch_core, clip):
+    assert spans(run(torch_core, clip).turns) == spans(run(torch_core, clip, diarize_mode="fast").turns)
+    assert torch_core.mode == "fast"
+
+
+def test_auto_is_exact_where_the_voices_of_short_stretches_have_no_threshold(torch_core):
+    from dataclasses import replace
+
+    from pipeline.diarize._core import mode_of
+
+    others = replace(torch_core.pipeline, stretches=None)
+    assert mode_of(DiarizeOptions(), others) == "exact"
+    assert mode_of(DiarizeOptions(diarize_mode="fast"), others) == "fast"
 
 
 @pytest.mark.parametrize("samples", [0, 1, 1_600, 250_000])
