@@ -18,7 +18,7 @@ import statistics
 import sys
 import time
 import wave
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,22 +27,8 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
 from pipeline.diarization_core import core  # noqa: E402
-from pipeline.diarization_core.clustering import Agglomerative, Bounds  # noqa: E402
+from pipeline.diarization_core.clustering import Bounds  # noqa: E402
 from pipeline.recording import SAMPLE_RATE, Recording  # noqa: E402
-
-State = Mapping[str, np.ndarray]
-
-
-def states() -> tuple[State, State]:
-    """Arrays of the segmentation and of the embedding network, float32."""
-    from pipeline.diarize._converted import network_weights
-    from pipeline.diarize._recipe import parts_of, recipe_of, weights
-    from pipeline.plan import Choice
-    from schemas.options import Options
-
-    files = weights(Choice("mlx"), Options())
-    parts = parts_of(recipe_of(files), files)
-    return network_weights(parts["segmentation"]).state, network_weights(parts["embedding"]).state
 
 
 def recording(path: Path, minutes: float) -> Recording:
@@ -51,14 +37,17 @@ def recording(path: Path, minutes: float) -> Recording:
     return Recording.from_array(np.resize(samples, round(minutes * 60 * SAMPLE_RATE)))
 
 
-def networks(backend: str, segmentation: State, embedding: State, device: str) -> core.Networks:
-    """As the backend makes them."""
+def pipeline_of(backend: str, device: str) -> core.Pipeline:
+    """As the backend makes it of the starter weights."""
     from importlib import import_module
 
-    from pipeline.diarize._converted import NetworkWeights
+    from pipeline.diarize._core import assemble
+    from pipeline.diarize._recipe import weights
+    from pipeline.plan import Choice
+    from schemas.options import Options
 
-    parts = NetworkWeights("PyanNet", segmentation), NetworkWeights("CamPlusPlus", embedding)
-    return import_module(f"pipeline.diarize.{backend}").networks(*parts, device)
+    made = import_module(f"pipeline.diarize.{backend}").networks
+    return assemble(weights(Choice(backend), Options()), lambda *parts: made(*parts, device))
 
 
 def measured(run: Callable[[], list]) -> tuple[float, int]:
@@ -71,9 +60,8 @@ def measured(run: Callable[[], list]) -> tuple[float, int]:
     return statistics.median(seconds[1:]), len(turns)
 
 
-def ours(networks: core.Networks, sound: Recording, mode: core.Mode) -> Callable[[], list]:
+def ours(pipeline: core.Pipeline, sound: Recording, mode: core.Mode) -> Callable[[], list]:
     """The whole of :func:`pipeline.diarization_core.core.diarize`, as the backends call it."""
-    pipeline = core.Pipeline(networks, Agglomerative(0.7045654963945799, 12))
     pipeline = pipeline if mode == "exact" else core.constrained(pipeline)
     return lambda: list(
         core.diarize(sound, pipeline, Bounds(1, None), mode=mode, progress=lambda _: None).turns
@@ -117,8 +105,8 @@ def main() -> None:
     from pipeline.diarize.torch import check_device
 
     check_device(device)
-    parts, sound = states(), recording(args.audio, args.minutes)
-    on_mlx, on_torch = (networks(backend, *parts, device) for backend in ("mlx", "torch"))
+    sound = recording(args.audio, args.minutes)
+    on_mlx, on_torch = (pipeline_of(backend, device) for backend in ("mlx", "torch"))
     rows = [
         ("MLX, exact", lambda: ours(on_mlx, sound, "exact")),
         ("MLX, fast", lambda: ours(on_mlx, sound, "fast")),
@@ -130,7 +118,7 @@ def main() -> None:
     if args.profile:
         profile(rows[:2])
         return
-    print("MLX and torch:", agreement(on_mlx, on_torch, sound))
+    print("MLX and torch:", agreement(on_mlx.networks, on_torch.networks, sound))
     print("| system | seconds | RTFx | turns |\n|---|---|---|---|", flush=True)
     for name, make in rows:
         try:
