@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -82,7 +82,7 @@ class Agglomerative:
     constrained: bool = False
     most_training: int = MOST_TRAINING
     method: str = "centroid"
-    metric: str = "euclidean"
+    metric: Literal["euclidean", "cosine"] = "euclidean"
 
     def __call__(self, embeddings: np.ndarray, activity: np.ndarray, bounds: Bounds) -> Clusters:
         windows, speakers = trainable(embeddings, activity)
@@ -104,7 +104,7 @@ class Agglomerative:
             return np.zeros(1, int)
         smallest = min(max(1, round(self.min_cluster_size / every)), max(1, round(0.1 * count)))
         unit = train / np.linalg.norm(train, axis=-1, keepdims=True)
-        tree = linkage(unit, method=self.method, metric=self.metric)
+        tree = linkage(cosine_distances(unit) if self.metric == "cosine" else unit, method=self.method)
         labels = fcluster(tree, self.threshold, criterion="distance") - 1
         large = _large(labels, smallest)
         wanted = bounds.exactly
@@ -217,6 +217,18 @@ def vbx(
             break
         previous = bound
     return gamma, priors
+
+
+def cosine_distances(unit: np.ndarray) -> np.ndarray:
+    """Condensed as scipy's ``pdist`` has them, of unit vectors (n, d), by matrix products."""
+    count, rows = len(unit), 512
+    found = np.empty(count * (count - 1) // 2)
+    at = 0
+    for first in range(0, count, rows):
+        for i, row in enumerate(1.0 - unit[first : first + rows] @ unit.T, first):
+            found[at : at + count - i - 1] = row[i + 1 :]
+            at += count - i - 1
+    return found
 
 
 def similarity(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:

@@ -144,16 +144,13 @@ def _whose(stretches: Stretches, people: People, how: ShortStretches, begin_s: f
 
 def _split(window: np.ndarray, whose: np.ndarray, least_s: float, people: int) -> list[np.ndarray]:
     """The columns of one window (frames, local speakers) that are not silent, those of several people apart."""
-    alone = window.sum(axis=1) == 1
+    whose = np.where(frames.talkers(window[None])[0] == 1, whose, -1)
     columns: list[np.ndarray] = []
-    for own in window.T:
+    for own in window.T.astype(bool):
         if not own.any():
             continue
-        of_people = [own.astype(bool) & alone & (whose == k) for k in range(people)]
-        seconds = np.array([part.sum() for part in of_people]) * frames.FRAME_STEP_S
-        others = [of_people[k] for k in np.flatnonzero(seconds >= least_s) if k != seconds.argmax()]
-        rest = own.astype(bool)
-        for part in others:
-            rest = rest & ~part
-        columns += [rest, *others]
+        of_people = np.bincount(whose[own] + 1, minlength=people + 1)[1:]  # frames of each alone
+        enough = np.flatnonzero(of_people * frames.FRAME_STEP_S >= least_s)
+        others = [own & (whose == k) for k in enough if k != of_people.argmax()]
+        columns += [own & ~np.any(others, axis=0) if others else own, *others]
     return columns

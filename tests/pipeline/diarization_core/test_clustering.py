@@ -5,7 +5,14 @@ import os
 import numpy as np
 import pytest
 
-from pipeline.diarization_core.clustering import Agglomerative, Bounds, Vbx, constrained_argmax, thinned
+from pipeline.diarization_core.clustering import (
+    Agglomerative,
+    Bounds,
+    Vbx,
+    constrained_argmax,
+    cosine_distances,
+    thinned,
+)
 
 os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
 
@@ -130,3 +137,11 @@ def test_thinned_windows_are_as_few_as_asked_for():
     assert (kept.sum(), every) == (400, 5)
     kept, every = thinned(windows, 2000)
     assert (kept.all(), every) == (True, 1)
+
+
+def test_cosine_distances_are_those_of_pdist():
+    from scipy.spatial.distance import pdist
+
+    unit = np.random.default_rng(0).standard_normal((1030, 5))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    np.testing.assert_allclose(cosine_distances(unit), pdist(unit, "cosine"), atol=1e-12)
