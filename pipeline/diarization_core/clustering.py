@@ -225,7 +225,7 @@ def cosine_distances(unit: np.ndarray) -> np.ndarray:
     found = np.empty(count * (count - 1) // 2)
     at = 0
     for first in range(0, count, rows):
-        for i, row in enumerate(1.0 - unit[first : first + rows] @ unit.T, first):
+        for i, row in enumerate(np.maximum(1.0 - unit[first : first + rows] @ unit.T, 0.0), first):
             found[at : at + count - i - 1] = row[i + 1 :]
             at += count - i - 1
     return found

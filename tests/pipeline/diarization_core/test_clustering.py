@@ -145,3 +145,5 @@ def test_cosine_distances_are_those_of_pdist():
     unit = np.random.default_rng(0).standard_normal((1030, 5))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     np.testing.assert_allclose(cosine_distances(unit), pdist(unit, "cosine"), atol=1e-12)
+    twice = np.repeat(unit.astype(np.float32), 2, axis=0)
+    assert cosine_distances(twice).min() >= 0
