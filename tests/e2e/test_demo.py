@@ -20,10 +20,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def clip(shipped: Path, tmp_path: Path) -> Path:
-    """The first 20 seconds of the meeting."""
+    """The first 30 seconds of the meeting, of three people."""
     recording = open_recording(
         str(shipped / "syn_en_meeting_a.opus"),
-        AudioOptions(end_s=20.0),
+        AudioOptions(end_s=30.0),
         workdir=tmp_path,
         identity=None,
         progress=lambda _fraction: None,
