@@ -70,7 +70,10 @@ def test_frames_in_which_two_talk_keep_both():
     np.testing.assert_array_equal(found.sum(axis=2), window.sum(axis=2))
 
 
-@pytest.mark.parametrize(("bounds", "people"), [(Bounds(), 3), (Bounds(2, 2, 2), 2), (Bounds(1, 2), 2)])
+@pytest.mark.parametrize(
+    ("bounds", "people"),
+    [(Bounds(), 3), (Bounds(2, 2, 2), 2), (Bounds(1, 2), 2), (Bounds(1, 1, 1), 1)],
+)
 def test_people_are_found_by_their_voices_and_by_the_number_asked_for(bounds, people):
     rng = np.random.default_rng(0)
     centres = np.repeat(np.eye(3, 8), 20, axis=0)
