@@ -84,5 +84,5 @@ def test_a_recording_is_compared(shipped, tmp_path):
     assert [row.way.backend for row in rows] == ["torch", "pyannote"]
     assert all(row.turns and row.cpu_s > 0 and row.peak_mb > 100 for row in rows)
     truth = (turn(0, 2.232, "Priya"), turn(2.532, 6, "Daniel"))
-    assert bench_diarize.der(truth, rows[0].turns) < 0.1
+    assert bench_diarize.der(truth, rows[0].turns) < 0.15
     assert bench_diarize.der(truth, rows[1].turns) < 0.5  # takes them for one
