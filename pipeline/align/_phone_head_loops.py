@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.vector_loops.exponential import LOG2E, compiled, exp2
 from pipeline.vector_loops.gelu import gelu
+from pipeline.vector_loops.layer_norm import centre
 
 _f32 = np.float32
 _EPSILON = _f32(1e-5)
@@ -42,16 +43,9 @@ def normalised_floats(floats, out):
 
 @compiled(inline="always")
 def _normalise(row):
-    total = _f32(0.0)
+    scale = centre(row, _EPSILON)
     for j in range(row.size):
-        total += row[j]
-    mean = total / _f32(row.size)
-    square = _f32(0.0)
-    for j in range(row.size):
-        square += (row[j] - mean) * (row[j] - mean)
-    scale = _f32(1.0) / np.sqrt(square / _f32(row.size) + _EPSILON)
-    for j in range(row.size):
-        row[j] = (row[j] - mean) * scale
+        row[j] *= scale
 
 
 @compiled()

@@ -14,6 +14,7 @@ import mlx.core as mx
 import numpy as np
 
 from pipeline.vector_loops.exponential import LOG2E, compiled
+from pipeline.vector_loops.layer_norm import centre
 from pipeline.wav2vec2.kernels import unfolded
 from pipeline.whisper_mlx.cpu_kernels import gelu, in_place, softmax
 
@@ -32,15 +33,7 @@ def norm_rows(x, weight, bias, eps):
     """Layer norm over each row of x (rows, n), in place."""
     for r in range(x.shape[0]):
         row = x[r]
-        total = _f32(0.0)
-        for j in range(row.size):
-            total += row[j]
-        mean = total / _f32(row.size)
-        squares = _f32(0.0)
-        for j in range(row.size):
-            row[j] -= mean
-            squares += row[j] * row[j]
-        factor = _f32(1.0) / np.sqrt(squares / _f32(row.size) + eps)
+        factor = centre(row, eps)
         for j in range(row.size):
             row[j] = row[j] * factor * weight[j] + bias[j]
 
