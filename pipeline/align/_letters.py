@@ -12,36 +12,35 @@ CONTEXTS = ((0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 3))
 """Letters to the left and to the right, from the narrowest to the widest; each holds the one before."""
 
 _FROM_WIDEST = CONTEXTS[::-1]
+_BORDER = "#" * max(max(sides) for sides in CONTEXTS)
 
 Phones = tuple[str, ...]
 
 
 def context(word: str, place: int, sides: tuple[int, int]) -> str:
     """The letter at ``place`` with its neighbours, as rules are keyed; ``#`` is the border of the word."""
-    left, right = sides
-    padded = "#" * left + word + "#" * right
-    at = place + left
-    return f"{padded[at - left : at]}|{padded[at]}|{padded[at + 1 : at + 1 + right]}"
+    return _key(_BORDER + word + _BORDER, place + len(_BORDER), *sides)
 
 
 def predicted(rules: Mapping[str, Phones], word: str, place: int) -> Phones:
     """The phones of the letter at ``place``; none for a letter that no rule knows."""
-    for sides in reversed(CONTEXTS):
-        found = rules.get(context(word, place, sides))
-        if found is not None:
-            return found
-    return ()
+    return _of_letter(rules, _BORDER + word + _BORDER, place + len(_BORDER))
 
 
 def pronounced(rules: Mapping[str, Phones], word: str) -> Phones:
     """The phones of a word in lower case."""
-    found: list[str] = []
-    padded = f"###{word}###"
-    for at in range(3, len(word) + 3):
-        letter = padded[at]
-        for left, right in _FROM_WIDEST:  # as in ``predicted``, a hundred times a second of speech
-            phones = rules.get(f"{padded[at - left : at]}|{letter}|{padded[at + 1 : at + 1 + right]}")
-            if phones is not None:
-                found += phones
-                break
-    return tuple(found)
+    padded = _BORDER + word + _BORDER
+    places = range(len(_BORDER), len(_BORDER) + len(word))
+    return tuple(phone for place in places for phone in _of_letter(rules, padded, place))
+
+
+def _of_letter(rules: Mapping[str, Phones], padded: str, place: int) -> Phones:
+    for left, right in _FROM_WIDEST:
+        phones = rules.get(_key(padded, place, left, right))
+        if phones is not None:
+            return phones
+    return ()
+
+
+def _key(padded: str, place: int, left: int, right: int) -> str:
+    return f"{padded[place - left : place]}|{padded[place]}|{padded[place + 1 : place + 1 + right]}"
