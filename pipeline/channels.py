@@ -91,9 +91,16 @@ def _as_bytes(power: np.ndarray) -> np.ndarray:
 
 def relative(levels: np.ndarray) -> np.ndarray:
     """Levels (frames, channels) in dB against each channel's loud frames; -inf for channels that hold nothing."""
-    loud = np.array([_loud(channel) for channel in levels.T])
+    return _relative(levels, _loud_levels(levels))
+
+
+def _relative(levels: np.ndarray, loud: np.ndarray) -> np.ndarray:
     empty = (loud <= _QUIETEST_DB) | (loud < loud.max() + _EMPTY_DB)
     return np.where(empty, -np.inf, levels - loud)
+
+
+def _loud_levels(levels: np.ndarray) -> np.ndarray:
+    return np.array([_loud(channel) for channel in levels.T])
 
 
 def _loud(levels: np.ndarray) -> float:
@@ -108,11 +115,11 @@ def compare(levels: np.ndarray) -> Channels:
     nobody = Channels(lead=(0.0,) * levels.shape[1])
     if levels.shape[1] < 2:
         return nobody
-    loud, quiet = np.array([_loud(channel) for channel in levels.T]), np.quantile(levels, _QUIET, axis=0)
+    loud, quiet = _loud_levels(levels), np.quantile(levels, _QUIET, axis=0)
     moving = np.flatnonzero(loud - quiet >= _STEADY_DB)
     if len(moving) < 2:
         return nobody
-    against = relative(levels[:, moving])
+    against = _relative(levels[:, moving], loud[moving])
     order = np.sort(against, axis=1)
     active = order[:, -1] > _ACTIVE_DB
     led = active & (order[:, -1] - order[:, -2] >= LEAD_DB) & np.isfinite(order[:, -2])
