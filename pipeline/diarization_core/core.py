@@ -88,10 +88,12 @@ def diarize(
     activity = find_activity(recording, networks, step_samples, lambda f: progress(share * f))
     if not activity.any():
         return Found()
+
+    def behind(fraction: float) -> None:
+        progress(share + (0.97 - share) * fraction)
+
     if mode == "fast" and pipeline.stretches is not None:
-        by_stretches = _by_stretches(
-            recording, activity, pipeline, bounds, lambda f: progress(share + (0.97 - share) * f)
-        )
+        by_stretches = _by_stretches(recording, activity, pipeline, bounds, behind)
         if by_stretches is not None:
             progress(1.0)
             return by_stretches
@@ -102,7 +104,7 @@ def diarize(
         networks.embedding,
         step_samples,
         networks.embedding_batch,
-        lambda f: progress(share + (0.97 - share) * f),
+        behind,
         exclude_overlap=pipeline.exclude_overlap,
     )
     found = answer(activity, embeddings, pipeline, bounds, recording.duration_s)

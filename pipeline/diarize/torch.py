@@ -53,9 +53,7 @@ def check_device(device: str) -> None:
             f"torch does not see the device {device!r}",
             hint="use device=cpu, or install torch's build for it",
         )
-    if (
-        device == "cuda"
-    ):  # float32 products with factors of ten bits change turns; pyannote switches them off, too
+    if device == "cuda":  # TF32's factors of ten bits change turns; pyannote switches them off, too
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
