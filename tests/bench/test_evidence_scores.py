@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from bench_modules import loaded
 
 from schemas.diarization import Diarization, SpeakerTurn
 from schemas.voices import SimilarVoices, Voice
 
-BENCH = Path(__file__).parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
-spec = importlib.util.spec_from_file_location("bench_voice_evidence", BENCH / "voice_evidence.py")
-bench = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = bench
-spec.loader.exec_module(bench)
+bench = loaded("voice_evidence")
 
 
 def turns(*rows: tuple[float, float, str]) -> tuple[SpeakerTurn, ...]:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from bench_modules import loaded
 
 from pipeline.voices import THRESHOLDS, Thresholds, enrol
 from schemas.voices import Voice
 
-BENCH = Path(__file__).parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
-spec = importlib.util.spec_from_file_location("bench_voices", BENCH / "voices.py")
-bench = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = bench
-spec.loader.exec_module(bench)
+bench = loaded("voices")
 
 MODEL = "campplus@1"
 STRICT, LAX = Thresholds(0.5, 0.9, 0.1), Thresholds(0.1, 0.2, 0.0)
