@@ -42,7 +42,7 @@ def test_a_process_is_killed_and_no_recording_is_lost_or_done_twice(folder, caps
     assert [report["file"] for report in reports] == sorted(map(str, (folder / "in").iterdir()))
     assert [r["error"]["code"] for r in reports if r["status"] == "failed"] == ["not_media"] * 2
     assert sorted(path.name for path in (folder / "out").iterdir()) == [f"meeting{n}.json" for n in range(10)]
-    workers = {report["worker"].rpartition(":")[2] for report in reports}  # the dead one may have had a broken file
+    workers = {report["worker"].rpartition(":")[2] for report in reports}  # of broken ones, too: they count
     assert len(workers - {str(killed[0])}) == 2  # the one that was left, and the one in the dead one's place
     left = {path.name.partition("-")[0] for path in (folder / "cache" / "work").iterdir()}
     assert left <= {str(killed[0])}, (left, killed, workers)
