@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -44,6 +43,7 @@ from align_systems import (  # noqa: E402
 )
 
 from pipeline import backends  # noqa: E402
+from pipeline._bench_process import peak_mb  # noqa: E402
 from pipeline.align._words import split_words  # noqa: E402
 from schemas.errors import TranscriptionError  # noqa: E402
 from schemas.transcript import Segment  # noqa: E402
@@ -139,7 +139,7 @@ def one(name: str, args: argparse.Namespace) -> None:
                 except (NotHere, TranscriptionError) as error:
                     cells = [data.name, str(error)]
                 else:
-                    cells.append(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f}")
+                    cells.append(f"{peak_mb() / 1e3:.2f}")
                 print(json.dumps([name, *cells]), flush=True)
         except (NotHere, ImportError, TranscriptionError) as error:
             print(json.dumps([name, str(error)]), flush=True)

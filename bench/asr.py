@@ -18,7 +18,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -32,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from pipeline._bench_process import last_line  # noqa: E402
+from pipeline.machine import processor_name  # noqa: E402
 
 RATE = 16_000
 UNFIT = {"en_uberi", "en_stereo_2ch_2spk"}  # the normaliser writes "one two three" as 123; two people at once
@@ -238,9 +238,7 @@ def measured(system: System, job: dict, work: Path, runs: int) -> dict:
 def machine(job: dict) -> str:
     """What the measurement ran on."""
     if job["device"] == "cpu":
-        names = Path("/proc/cpuinfo")
-        model = re.search(r"model name\s*: (.*)", names.read_text()) if names.is_file() else None
-        return f"{model[1] if model else platform.machine()}, {job['threads']} threads"
+        return f"{processor_name()}, {job['threads']} threads"
     import mlx.core as mx
 
     return str(mx.device_info().get("device_name", job["device"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -209,13 +208,14 @@ def main() -> None:
         first = first or time.perf_counter() - began
         text.append(piece)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20)
+    from pipeline._bench_process import peak_mb
+
     print(
         json.dumps(
             {
                 "seconds": seconds,
                 "first": first,
-                "peak_mb": peak,
+                "peak_mb": peak_mb(),
                 "audio_s": len(waveform) / RATE,
                 "vad_s": job.get("vad_s"),
                 "cpu_seconds": time.process_time() - cpu,

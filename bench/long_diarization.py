@@ -11,7 +11,6 @@ numpy asked for beyond those outputs; the last line is the whole process.
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
 from pipeline import voice_evidence  # noqa: E402
+from pipeline._bench_process import peak_mb  # noqa: E402
 from pipeline.diarization_core import core, frames  # noqa: E402
 from pipeline.diarization_core.clustering import Agglomerative, Bounds, Clustering, Vbx  # noqa: E402
 from pipeline.diarization_core.fbank import WindowShape  # noqa: E402
@@ -170,9 +170,8 @@ def main() -> None:
     turns = Diarization(turns=found.turns, exclusive_turns=found.exclusive_turns)
     windows = voice_evidence.Windows(found.embeddings, found.activity, pipeline.step_s)
     made = measured("evidence", lambda: voice_evidence.with_evidence(turns, windows, "campplus@made-up"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(
-        f"{len(made.voices)} speakers, {len(made.turns)} turns; the process at its highest {peak / 1e6:.0f} MB"
+        f"{len(made.voices)} speakers, {len(made.turns)} turns; the process at its highest {peak_mb():.0f} MB"
     )
 
 

@@ -24,8 +24,7 @@ from recordings import SHIPPED  # noqa: E402
 
 def work(path: str, operation: str, options: dict[str, str]) -> None:
     """Runs one job and prints its figures as JSON."""
-    import resource
-
+    from pipeline._bench_process import peak_mb
     from pipeline.cache import Cache
     from pipeline.pool import ModelPool
     from pipeline.run import run
@@ -38,9 +37,8 @@ def work(path: str, operation: str, options: dict[str, str]) -> None:
         request = JobRequest(operation=operation, path=path, options=asked)
         done = run(request, pool=pool, cache=Cache(Path(folder)))
         pool.unload()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     stages = {name: f"{stage.backend} {stage.seconds:.0f} s" for name, stage in done.stages.items()}
-    print(json.dumps({"peak_mb": peak / 1e6, "words": len(done.words), "stages": stages}))
+    print(json.dumps({"peak_mb": peak_mb(), "words": len(done.words), "stages": stages}))
 
 
 def measured(minutes: float, args: argparse.Namespace, folder: Path) -> dict:

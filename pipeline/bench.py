@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -167,24 +166,11 @@ def _turns(path: str | None, recording: str) -> tuple[SpeakerTurn, ...] | None:
 
 
 def _machine() -> str:
-    from pipeline.machine import probe
+    from pipeline.machine import probe, processor_name
 
     machine = probe()
     gpu = f", {machine.accelerator} with {machine.accelerator_gb:.0f} GB" if machine.accelerator else ""
-    return f"{_processor()}, {machine.cores} cores, {machine.memory_gb:.0f} GB{gpu}"
-
-
-def _processor() -> str:
-    """The processor's name as its system gives it."""
-    import subprocess
-
-    if platform.system() == "Darwin":
-        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "Mac"
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    return f"{processor_name()}, {machine.cores} cores, {machine.memory_gb:.0f} GB{gpu}"
 
 
 def _systems(text: str) -> tuple[str, ...]:

@@ -98,6 +98,10 @@ class NoCache(Cache):
         """Pieces that nobody keeps."""
         return _Unkept(self.root)
 
+    def prune(self, max_age_s: float = _MAX_AGE_S) -> int:
+        """Removes nothing: what other runs keep is theirs."""
+        return 0
+
 
 class Partial:
     """Finished pieces, one JSON line each, appended as they come. A torn last line is ignored."""

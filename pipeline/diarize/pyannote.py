@@ -47,13 +47,13 @@ def load(choice: Choice, options: Options) -> Pyannote:
     that are missing or cannot be used.
     """
     from pipeline.diarize import _assembly
-    from pipeline.diarize.torch import check_device
+    from pipeline.diarize.torch import use_device
 
     files = weights(choice, options)
     whole, *parts = files
     recipe = recipe_of(files)
     with quiet():
-        check_device(choice.device)
+        use_device(choice.device)
         pipeline = _assembly.assemble(recipe, whole.path, {p.kind: p.path for p in parts})
         _assembly.move(pipeline, choice.device)
     return Pyannote(pipeline, files, choice.device)

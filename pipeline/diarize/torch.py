@@ -37,14 +37,17 @@ def load(choice: Choice, options: Options) -> CoreDiarizer:
     """
     from pipeline.diarize._core import CoreDiarizer, assemble
 
-    check_device(choice.device)
+    use_device(choice.device)
     files = weights(choice, options)
     pipeline = assemble(files, lambda *parts: networks(*parts, choice.device))
     return CoreDiarizer(pipeline, files, choice.device, lambda: None)
 
 
-def check_device(device: str) -> None:
-    """Makes torch compute in float32. Raises :class:`BackendUnavailable` for a device that torch does not see."""
+def use_device(device: str) -> None:
+    """Readies torch for ``device``, in float32.
+
+    Raises :class:`BackendUnavailable` for a device that torch does not see.
+    """
     import torch
 
     seen = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipeline.cache import Cache, key_of, write_atomically
+from pipeline.cache import Cache, NoCache, key_of, write_atomically
 
 
 @pytest.fixture
@@ -76,3 +76,13 @@ def test_keys_do_not_depend_on_the_order_of_parts():
     assert key_of(a=1, b=[2, None]) == key_of(b=[2, None], a=1)
     assert key_of(a=1) != key_of(a="1")
     assert json.dumps(key_of(a=1)).isascii()
+
+
+def test_a_run_without_a_cache_leaves_it_alone(cache, tmp_path):
+    cache.put("asr", "k", {})
+    os.utime(cache.root / "asr-k.json", (0, 0))
+    without = NoCache(tmp_path)
+    without.put("asr", "other", {})
+    assert without.prune() == 0
+    assert without.get("asr", "k") is None
+    assert [path.name for path in cache.root.glob("*.json")] == ["asr-k.json"]
