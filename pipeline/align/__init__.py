@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -50,8 +50,7 @@ class Cut:
     phones: bool = False
 
 
-@dataclass(frozen=True)
-class WordTime:
+class WordTime(NamedTuple):
     """Start and end in seconds from the beginning of the cut; ``score`` from 0 to 1.
 
     ``chars`` hold the word's characters and ``phones`` its phones, where the backend places them.

@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipeline.align import WINDOW_S, Aligner, Cut, Heard, WordTime
 from pipeline.align._long import place_long
 from pipeline.align._silence import trimmed
 from pipeline.align._times import checked, later, settled
-from pipeline.align._words import words_of, written_together
+from pipeline.align._words import own_words, split_words, written_together
 from pipeline.align.even import spread
 from pipeline.encoder_output import FRAME_S, EncodedWindow, EncoderOutput
 from pipeline.machine import usable_cores
@@ -39,11 +39,13 @@ _Part = TypeVar("_Part", Char, Phone)
 class _Task:
     """Segment number ``index``: its words, its own bounds and those of its cut, in seconds of the recording.
 
-    With a ``window`` that has heard it, the cut begins at a frame of that.
+    ``own`` are the words as the segment has them, none if they come from its text. With a ``window`` that has
+    heard it, the cut begins at a frame of that.
     """
 
     index: int
-    words: tuple[Word, ...]
+    texts: tuple[str, ...]
+    own: tuple[Word, ...]
     language: str
     start: float
     end: float
@@ -61,10 +63,6 @@ class _Task:
     def cut_start(self) -> float:
         """Second at which the cut begins."""
         return self.low if self.window is None else self.window.start + self.first_frame * FRAME_S
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return tuple(word.word for word in self.words)
 
     @property
     def length_s(self) -> float:
@@ -139,13 +137,15 @@ class _Run:
         """The segment with its words on the clock."""
         times = settled(task.texts, found, task.low, task.high, self.options.interpolate_method)
         self.words += len(times)
-        self.characters += sum(len(time.chars) for time in times if time is not None)
-        self.phones += sum(len(time.phones) for time in times if time is not None)
+        if self.options.return_char_alignments:
+            self.characters += sum(len(time.chars) for time in times if time is not None)
+        if self.options.return_phone_alignments:
+            self.phones += sum(len(time.phones) for time in times if time is not None)
         self.estimated += sum(
             (time is None or time.timing == "interpolated") and any(c.isalnum() for c in text)
             for text, time in zip(task.texts, times, strict=True)
         )
-        words = tuple(_timed(word, time) for word, time in zip(task.words, times, strict=True))
+        words = _timed(task, times, segment.speaker)
         if self.options.return_phone_alignments:
             words = tuple(_with_phones(word, time) for word, time in zip(words, times, strict=True))
         known = [word for word in words if word.start is not None]
@@ -206,7 +206,8 @@ class _Run:
         for task, cut, found in zip(batch, cuts, results, strict=True):
             if not isinstance(found, FailedToAlign):
                 found = trimmed(cut.words, checked(cut, found), cut.waveform)
-                found = [later(time, task.cut_start) for time in found]
+                begin = task.cut_start
+                found = [later(time, begin) for time in found]
             placed.append(self._or_even(task, found))
         return placed
 
@@ -235,8 +236,9 @@ def _tasks(segments: Sequence[Segment], recording: Recording, language: str, mar
     before, after = _free_space(segments, duration)
     tasks = []
     for index, segment in enumerate(segments):
-        words = words_of(segment)
-        if not words:
+        own = own_words(segment)
+        texts = tuple(word.word for word in own) or split_words(segment.text)
+        if not texts:
             continue
         start = min(max(0.0, round(segment.start, _PLACES)), duration)
         end = min(max(start, round(segment.end, _PLACES)), duration)
@@ -244,7 +246,7 @@ def _tasks(segments: Sequence[Segment], recording: Recording, language: str, mar
         most = margin_s if end - start > WINDOW_S else min(margin_s, (WINDOW_S - (end - start)) / 2)
         low = max(0.0, start - min(most, before[index] / 2))
         high = min(duration, end + min(most, after[index] / 2))
-        tasks.append(_Task(index, words, segment.language or language, start, end, low, high))
+        tasks.append(_Task(index, texts, own, segment.language or language, start, end, low, high))
     return tasks
 
 
@@ -295,21 +297,26 @@ def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
         yield batch
 
 
-def _timed(word: Word, time: WordTime | None) -> Word:
+def _timed(task: _Task, times: Sequence[WordTime | None], speaker: str | None) -> tuple[Word, ...]:
+    """The task's words on the clock, without phones."""
+    clocks = map(_clock, times)
+    if not task.own:
+        pairs = zip(task.texts, clocks, strict=True)
+        return tuple(Word(word=text, speaker=speaker, **clock) for text, clock in pairs)
+    pairs = zip(task.own, clocks, strict=True)
+    return tuple(word.model_copy(update={**clock, "phones": None}) for word, clock in pairs)
+
+
+def _clock(time: WordTime | None) -> dict[str, Any]:
+    """What a word has of its time."""
     if time is None:
-        return word.model_copy(
-            update={"start": None, "end": None, "score": None, "timing": None, "phones": None}
-        )
-    score = round(min(1.0, max(0.0, time.score or 0.0)), _PLACES)  # 0 where nothing speaks for the time
-    return word.model_copy(
-        update={
-            "start": round(time.start, _PLACES),
-            "end": round(time.end, _PLACES),
-            "score": score,
-            "timing": time.timing,
-            "phones": None,
-        }
-    )
+        return {"start": None, "end": None, "score": None, "timing": None}
+    return {
+        "start": round(time.start, _PLACES),
+        "end": round(time.end, _PLACES),
+        "score": round(min(1.0, max(0.0, time.score or 0.0)), _PLACES),  # 0 where nothing speaks for the time
+        "timing": time.timing,
+    }
 
 
 def _with_phones(word: Word, time: WordTime | None) -> Word:

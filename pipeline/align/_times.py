@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from pipeline.align import Cut, WordTime
 from pipeline.align._words import spoken_units
@@ -70,6 +69,8 @@ def settled(
 
 def in_order(times: Sequence[WordTime | None], low: float, high: float) -> list[WordTime | None]:
     """The times cut to ``low`` … ``high``; starts never fall, and a word ends before the next begins."""
+    if _are_in_order(times, low, high):
+        return list(times)
     ordered: list[WordTime | None] = []
     last: int | None = None
     for time in times:
@@ -80,11 +81,20 @@ def in_order(times: Sequence[WordTime | None], low: float, high: float) -> list[
         start = min(max(time.start, earliest), high)
         end = min(max(time.end, start), high)
         if last is not None and ordered[last].end > start:
-            ordered[last] = replace(ordered[last], end=start)
+            ordered[last] = ordered[last]._replace(end=start)
         last = len(ordered)
-        moved = start != time.start or end != time.end
-        ordered.append(replace(time, start=start, end=end) if moved else time)
+        ordered.append(time._replace(start=start, end=end))
     return ordered
+
+
+def _are_in_order(times: Sequence[WordTime | None], low: float, high: float) -> bool:
+    """Nearly always: then nothing is to be done."""
+    for time in times:
+        if time is not None:
+            if not low <= time.start <= time.end <= high:  # not a number is neither
+                return False
+            low = time.end
+    return True
 
 
 def _gaps(times: Sequence[WordTime | None]) -> Iterator[tuple[int, int]]:

@@ -23,10 +23,16 @@ def split_words(text: str) -> tuple[str, ...]:
 
 def words_of(segment: Segment) -> tuple[Word, ...]:
     """The segment's words: its own where they spell its text, else the words of the text."""
+    own = own_words(segment)
+    return own or tuple(Word(word=word, speaker=segment.speaker) for word in split_words(segment.text))
+
+
+def own_words(segment: Segment) -> tuple[Word, ...]:
+    """The words that the segment has, where they spell its text."""
     own = tuple(word for word in segment.words if word.word.strip())
-    if own and _letters(segment.text) == "".join(_letters(word.word) for word in own):
-        return tuple(word.model_copy(update={"word": word.word.strip()}) for word in own)
-    return tuple(Word(word=word, speaker=segment.speaker) for word in split_words(segment.text))
+    if not own or _letters(segment.text) != "".join(_letters(word.word) for word in own):
+        return ()
+    return tuple(word.model_copy(update={"word": word.word.strip()}) for word in own)
 
 
 def is_unspaced(character: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -186,7 +186,7 @@ class _Language:
         names = tuple(self.head.phones)
         chars = characters(text, said, spans, names, self.spelling) if cut.characters else ()
         phones = _phones(said, spans, names) if cut.phones else ()
-        return replace(time, chars=chars, phones=phones)
+        return time._replace(chars=chars, phones=phones)
 
 
 def _frames(cut: Cut) -> int:
