@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from pipeline.align._letters import Phones, predicted
+from pipeline.align._letters import Phones, letter_of, predicted
 from pipeline.align._pronunciation import Said
 from schemas.transcript import Char
 
@@ -35,7 +35,7 @@ class Spelling:
         """From rules as :mod:`pipeline.align._letters` has them."""
         chunks: dict[str, set[Phones]] = {}
         for key, phones in rules.items():
-            chunks.setdefault(key.split("|")[1], set()).add(phones)
+            chunks.setdefault(letter_of(key), set()).add(phones)
         return cls(rules, chunks)
 
     def cost(self, word: str, place: int, phones: Phones) -> float:

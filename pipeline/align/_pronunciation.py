@@ -55,14 +55,15 @@ class Pronunciation:
         """``before`` and ``after``: the characters around the word, where readings depend on them."""
         ways: dict[tuple[int, ...], Said] = {}
         for form in forms:
-            said = [Said((), (), form)]
+            said: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((), ())]
             for word in form.words:
                 own = self._of_word(word, before, after)
                 said = [
-                    Said(way.units + units, (*way.counts, len(units)), form) for way in said for units in own
+                    (units + more, (*counts, len(more))) for units, counts in said for more in own
                 ][:_MOST_WAYS]
-            for way in said:
-                ways.setdefault(way.units, way)
+            for units, counts in said:
+                if units not in ways:
+                    ways[units] = Said(units, counts, form)
         return list(ways.values())[:_MOST_WAYS]
 
     def _of_word(self, word: str, before: str, after: str) -> list[tuple[int, ...]]:
@@ -74,7 +75,7 @@ class Pronunciation:
             found = _japanese_ways(before + written + after, len(before), len(written))
         else:
             found = self._lexicon.get(written) or [pronounced(self.rules, written)]
-        said = [tuple(self._ids[phone] for phone in phones if phone in self._ids) for phones in found]
+        said = [tuple([self._ids[phone] for phone in phones if phone in self._ids]) for phones in found]
         return [phones for phones in said if phones] or [(WILDCARD,)]
 
 

@@ -24,6 +24,7 @@ _LOUD = 0.7  # share of words in capitals from which capitals mean nothing
 _OPENERS = "\"'([{<«‹“„‘¿¡*_~`「『（《〈【"
 _CLOSERS = "\"')]}>»›”’*_~`」』）》〉】,;:!?…、。，！？；：؟،।"
 _KEPT = 4096  # words that were looked at last
+_DIGIT = re.compile("[0-9]")
 _ROMAN = re.compile(r"(?<![^\W\d_])[IVXLCDM]+(?![^\W\d_])")
 _PLAIN = re.compile("([A-Za-z]?[a-z]+)([.,?!;:]*)")
 _GROUPED = re.compile(r"\d{3}")
@@ -40,6 +41,9 @@ class Form:
     words: tuple[str, ...]
     places: tuple[int, ...]
 
+    def __hash__(self) -> int:
+        return hash(self.words)  # a quarter of the work, and nearly as telling
+
 
 def spoken_forms(words: Sequence[str], language_code: str) -> tuple[tuple[Form, ...], ...]:
     """For each of the ``words`` of a text, up to :data:`MOST_FORMS` spoken forms, the likelier ones first.
@@ -50,7 +54,7 @@ def spoken_forms(words: Sequence[str], language_code: str) -> tuple[tuple[Form, 
     tongue = language(language_code)
     read = [_read(word[:MOST_CHARACTERS]) for word in words]
     cores = [word.core for word in read]
-    shouted = _is_shouted(words)
+    shouted = _is_shouted(read)
     found = []
     for number, word in enumerate(read):
         before = cores[number - 1] if number else ""
@@ -62,21 +66,28 @@ def spoken_forms(words: Sequence[str], language_code: str) -> tuple[tuple[Form, 
     return tuple(found)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Read:
-    """``core`` has no punctuation around it; has it ``digits``, or a part that looks like a ``roman`` number?"""
+    """``core`` has no punctuation around it; has it ``digits``, or a part that looks like a ``roman`` number?
+
+    A ``cased`` word has capitals and small letters to choose from; a ``loud`` one has chosen capitals only.
+    """
 
     text: Written
     core: str
     digits: bool
     roman: bool
+    cased: bool
+    loud: bool
 
 
 @lru_cache(maxsize=_KEPT)
 def _read(word: str) -> _Read:
     text = written(word)
-    digits = any("0" <= character <= "9" for character in text.text)
-    return _Read(text, _core(text.text), digits, _ROMAN.search(text.text) is not None)
+    digits = _DIGIT.search(text.text) is not None
+    roman = _ROMAN.search(text.text) is not None
+    cased = len(word) > 1 and word.lower() != word.upper()
+    return _Read(text, _core(text.text), digits, roman, cased, cased and word == word.upper())
 
 
 @lru_cache(maxsize=_KEPT)
@@ -85,10 +96,11 @@ def _forms(
 ) -> tuple[Form, ...]:
     """Of a word; ``before`` and ``after`` where they matter to it, the same words come again and again."""
     text = word.text
-    plain = _plain(text.text, language(language_code))
-    if plain and not (groups or before):
+    tongue = language(language_code)
+    plain = "" if groups or before else _plain(text.text, tongue)
+    if plain:
         return (Form((plain,), text.places[: len(plain)]),)
-    context = Context(language(language_code), before, after, shouted)
+    context = Context(tongue, before, after, shouted)
     ways = [*_of_core(word.core, text.text, context), *groups]
     forms = [*_whole(ways, text), *_combined(pieces(text.text, context), text)]
     once = {form.words: form for form in reversed(forms)}
@@ -111,9 +123,9 @@ def _core(text: str) -> str:
     return text.lstrip(_OPENERS).rstrip(_CLOSERS)
 
 
-def _is_shouted(words: Sequence[str]) -> bool:
-    cased = [word for word in words if word.lower() != word.upper() and len(word) > 1]
-    return len(cased) > 2 and sum(word == word.upper() for word in cased) > _LOUD * len(cased)
+def _is_shouted(words: Sequence[_Read]) -> bool:
+    cased = sum([word.cased for word in words])
+    return cased > 2 and sum([word.loud for word in words]) > _LOUD * cased
 
 
 def _of_core(core: str, text: str, context: Context) -> Iterator[Words]:
