@@ -58,9 +58,9 @@ class Pronunciation:
             said: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((), ())]
             for word in form.words:
                 own = self._of_word(word, before, after)
-                said = [
-                    (units + more, (*counts, len(more))) for units, counts in said for more in own
-                ][:_MOST_WAYS]
+                said = [(units + more, (*counts, len(more))) for units, counts in said for more in own][
+                    :_MOST_WAYS
+                ]
             for units, counts in said:
                 if units not in ways:
                     ways[units] = Said(units, counts, form)

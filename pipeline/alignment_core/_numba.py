@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 
 from pipeline.alignment_core import _layout
+from pipeline.alignment_core._numpy import LOWEST
+from pipeline.alignment_core.graph import EDGE, WILDCARD
 
 _BEGIN = 255
 _compiled = njit(cache=True, nogil=True)
@@ -17,9 +19,68 @@ _compiled = njit(cache=True, nogil=True)
 lay_out = _compiled(_layout.lay_out)
 
 
+def search(emission, graph, wildcard_cost, edge_cost):
+    """See :data:`pipeline.alignment_core.viterbi.Search`."""
+    return _search(
+        emission,
+        graph.label,
+        graph.silent,
+        wildcard_cost,
+        edge_cost,
+        (graph.shortest, graph.first, graph.before, graph.starts, graph.ends),
+        (graph.reach, graph.left),
+    )
+
+
 @_compiled
-def search(columns, labels, shortest, first, before, starts, ends, low, high):
-    """The state of each frame (frames,) of the best path, empty if there is none; see ``align`` for the rest."""
+def _search(emission, label, silent, wildcard_cost, edge_cost, graph, distances):
+    labels, columns = _columns(emission, label, silent, wildcard_cost, edge_cost)
+    low, high = _band(*distances, len(columns))
+    path = _best_path(columns, labels, *graph, low, high)
+    return path, *_stretches(path, columns, labels)
+
+
+@_compiled
+def _columns(emission, label, silent, wildcard_cost, edge_cost):
+    """The columns that the graph uses (frames, used) in float64, and each state's among them (states,)."""
+    frames, units = emission.shape
+    place = np.full(units + 2, -1)  # of the columns of EDGE, WILDCARD, and the units
+    place[label + 2] = 0
+    used = np.flatnonzero(place == 0)
+    place[used] = np.arange(len(used))
+    columns = np.empty((frames, len(used)))
+    for t in range(frames):
+        best = max(LOWEST, emission[t].max())
+        for k in range(len(used)):
+            unit = used[k] - 2
+            if unit == EDGE:
+                value = max(emission[t, silent], best - edge_cost)
+            elif unit == WILDCARD:
+                value = best - wildcard_cost
+            else:
+                value = emission[t, unit]
+            columns[t, k] = max(LOWEST, value)
+    return place[label + 2], columns
+
+
+@_compiled
+def _band(reach, left, frames):
+    """For each frame the first state from which the end can be reached, and one past the last from the start."""
+    soonest, gained = reach.copy(), -left
+    for s in range(len(left) - 1):
+        soonest[-2 - s] = min(soonest[-2 - s], soonest[-1 - s])
+        gained[s + 1] = max(gained[s], gained[s + 1])
+    low, high = np.zeros(frames, np.int64), np.zeros(frames, np.int64)
+    first, stop = 0, 0
+    for t in range(frames):
+        first, stop = _reached(gained, first, t + 1 - frames), _reached(soonest, stop, t + 2)
+        low[t], high[t] = first, stop
+    return low, high
+
+
+@_compiled
+def _best_path(columns, labels, shortest, first, before, starts, ends, low, high):
+    """The state of each frame (frames,), empty if there is no path."""
     frames, states = len(columns), len(labels)
     rows = shortest.max() + 1
     score = np.full(
@@ -55,6 +116,22 @@ def search(columns, labels, shortest, first, before, starts, ends, low, high):
             steps[t, s] = np.uint8(0) if stay >= moved else step
             now[s] = max(stay, moved)
     return _path(score[(frames - 1) % rows], steps, shortest, first, before, ends)
+
+
+@_compiled
+def _stretches(path, columns, labels):
+    """Frames in one state after the other: that state, the first, one past the last, and their mean score."""
+    count = int(len(path) > 0) + np.count_nonzero(path[1:] != path[:-1])
+    begins, scores = np.zeros(count + 1, np.int64), np.zeros(count)
+    begins[count] = len(path)
+    at = -1
+    for t in range(len(path)):
+        if not t or path[t] != path[t - 1]:
+            at += 1
+            begins[at] = t
+        scores[at] += columns[t, labels[path[t]]]
+    scores /= begins[1:] - begins[:-1]
+    return path[begins[:-1]], begins[:-1], begins[1:], scores
 
 
 @_compiled

@@ -6,16 +6,59 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.alignment_core.graph import WILDCARD, Graph
+
+LOWEST = -1e4
+"""Of an emission, so that what is impossible stays a number."""
 _BEGIN = 255
 
 
-def search(columns, labels, shortest, first, before, starts, ends, low, high):
-    """The state of each frame (frames,) of the best path, empty if there is none; as ``_numba.search``."""
-    frames = len(columns)
+def search(emission, graph, wildcard_cost, edge_cost):
+    """See :data:`pipeline.alignment_core.viterbi.Search`."""
+    labels, columns = _columns(emission, graph, wildcard_cost, edge_cost)
+    path = _best_path(columns, labels, graph)
+    begins = np.flatnonzero(np.diff(path, prepend=-1))
+    stops = np.append(begins[1:], len(path))[: len(begins)]
+    own = columns[np.arange(len(path)), labels[path]]
+    scores = np.add.reduceat(own, begins) / (stops - begins) if len(path) else own
+    return path, path[begins], begins, stops, scores
+
+
+def _columns(
+    emission: np.ndarray, graph: Graph, wildcard_cost: float, edge_cost: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The columns that the graph uses (frames, used) in float64, and each state's among them (states,)."""
+    used, labels = np.unique(graph.label, return_inverse=True)
+    columns = np.empty((len(emission), len(used)))
+    plain = np.count_nonzero(used < 0)  # the columns before are made
+    columns[:, plain:] = emission[:, used[plain:]]
+    best = emission.max(axis=1, initial=LOWEST).astype(np.float64)
+    for column, unit in enumerate(used[:plain].tolist()):
+        columns[:, column] = (
+            best - wildcard_cost
+            if unit == WILDCARD
+            else np.maximum(emission[:, graph.silent], best - edge_cost)
+        )
+    return labels, np.maximum(columns, LOWEST, out=columns)
+
+
+def _band(graph: Graph, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each frame the first state from which the end can be reached, and one past the last from the start."""
+    states = len(graph.label)
+    soonest = np.minimum.accumulate(graph.reach[::-1])[::-1]
+    shortest_left = np.minimum.accumulate(graph.left)
+    time = np.arange(frames)
+    low = states - np.searchsorted(shortest_left[::-1], frames - 1 - time, side="right")
+    return low, np.searchsorted(soonest, time + 1, side="right")
+
+
+def _best_path(columns: np.ndarray, labels: np.ndarray, graph: Graph) -> np.ndarray:
+    frames, shortest = len(columns), graph.shortest
     if not frames:
         return np.zeros(0, np.int64)
-    last, steps = _scores(columns, labels, shortest, _ranks(first, before), starts, low, high)
-    last = np.where(ends, last, -np.inf)
+    ranks = _ranks(graph.first, graph.before)
+    last, steps = _scores(columns, labels, shortest, ranks, graph.starts, *_band(graph, frames))
+    last = np.where(graph.ends, last, -np.inf)
     if last.max() == -np.inf:
         return np.zeros(0, np.int64)
     path = np.zeros(frames, np.int64)
@@ -26,7 +69,7 @@ def search(columns, labels, shortest, first, before, starts, ends, low, high):
         path[begin : t + 1] = state
         t = begin - 1
         if 0 < step < _BEGIN:
-            state = before[first[state] + step - 1]
+            state = graph.before[graph.first[state] + step - 1]
     return path
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
+from itertools import chain
 
 import numpy as np
 
@@ -53,10 +54,10 @@ def hmm_graph(words: Sequence[Alternatives], *, pause: int, shortest: int = 1) -
 
     Raises ``ValueError`` for words with too many alternatives.
     """
-    ways = [way for alternatives in words for way in alternatives]
-    units = np.array([unit for way in ways for unit in way], np.int64)
-    lengths = np.array([len(way) for way in ways], np.int64)
-    counts = np.array([len(alternatives) for alternatives in words], np.int64)
+    ways = list(chain.from_iterable(words))
+    units = np.fromiter(chain.from_iterable(ways), np.int64)
+    lengths = np.fromiter(map(len, ways), np.int64, len(ways))
+    counts = np.fromiter(map(len, words), np.int64, len(words))
     if counts.max(initial=0) >= MOST_BEFORE:
         raise ValueError(_TOO_MANY)
     said = counts[counts > 0]

@@ -10,11 +10,13 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from pipeline.alignment_core.graph import WILDCARD, Graph
+from pipeline.alignment_core.graph import Graph
 from schemas.errors import FailedToAlign
 
-_LOWEST = -1e4  # of an emission, so that what is impossible stays a number
-Search = Callable[..., np.ndarray]
+Search = Callable[[np.ndarray, Graph, float, float], tuple[np.ndarray, ...]]
+"""Of an emission, a graph, a wildcard's cost and the edges': the state of each frame of the best path, empty if
+there is none; and, for each stretch of frames in one state, that state, the first frame, one past the last, and
+the mean of what the emission says of it (four arrays)."""
 
 
 @dataclass(frozen=True)
@@ -95,45 +97,13 @@ def align(
 
     Raises :class:`schemas.errors.FailedToAlign` for fewer frames than the shortest way through the graph.
     """
-    labels, columns = _columns(emission, graph, wildcard_cost, edge_cost)
-    low, high = _band(graph, len(columns))
-    run = search or _fastest()
-    path = run(
-        columns, labels, graph.shortest, graph.first, graph.before, graph.starts, graph.ends, low, high
-    )
-    if not len(path):
-        raise FailedToAlign("they hold more text than can be said in their time")
-    return Alignment(path, _units(path, columns, labels, graph), graph.words)
-
-
-def _columns(
-    emission: np.ndarray, graph: Graph, wildcard_cost: float, edge_cost: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The columns that the graph uses (frames, used) in float64, and each state's among them (states,)."""
     if emission.ndim != 2:
         raise ValueError(f"an emission has two dimensions, frames and vocabulary, not {emission.ndim}")
-    used, labels = np.unique(graph.label, return_inverse=True)
-    columns = np.empty((len(emission), len(used)))
-    plain = np.count_nonzero(used < 0)  # the columns before are made
-    columns[:, plain:] = emission[:, used[plain:]]
-    best = emission.max(axis=1, initial=_LOWEST).astype(np.float64)
-    for column, unit in enumerate(used[:plain].tolist()):
-        columns[:, column] = (
-            best - wildcard_cost
-            if unit == WILDCARD
-            else np.maximum(emission[:, graph.silent], best - edge_cost)
-        )
-    return labels, np.maximum(columns, _LOWEST, out=columns)
-
-
-def _band(graph: Graph, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each frame the first state from which the end can be reached, and one past the last from the start."""
-    states = len(graph.label)
-    soonest = np.minimum.accumulate(graph.reach[::-1])[::-1]
-    shortest_left = np.minimum.accumulate(graph.left)
-    time = np.arange(frames)
-    low = states - np.searchsorted(shortest_left[::-1], frames - 1 - time, side="right")
-    return low, np.searchsorted(soonest, time + 1, side="right")
+    run = search or _fastest()
+    path, *stretches = run(emission, graph, wildcard_cost, edge_cost)
+    if not len(path):
+        raise FailedToAlign("they hold more text than can be said in their time")
+    return Alignment(path, _units(graph, *stretches), graph.words)
 
 
 @cache
@@ -142,20 +112,13 @@ def _fastest() -> Search:
     return importlib.import_module(f"pipeline.alignment_core._{name}").search
 
 
-def _units(path: np.ndarray, columns: np.ndarray, labels: np.ndarray, graph: Graph) -> PlacedUnits:
-    begins = np.concatenate([[0], np.flatnonzero(np.diff(path)) + 1])
-    stops = np.append(begins[1:], len(path))
-    scores = np.add.reduceat(columns[np.arange(len(path)), labels[path]], begins) / (stops - begins)
-    states = path[begins]
+def _units(
+    graph: Graph, states: np.ndarray, first: np.ndarray, stop: np.ndarray, score: np.ndarray
+) -> PlacedUnits:
     said = graph.word[states] >= 0
-    states = states[said]
+    own = states[said]
     return PlacedUnits(
-        graph.word[states],
-        graph.alternative[states],
-        graph.label[states],
-        begins[said],
-        stops[said],
-        scores[said],
+        graph.word[own], graph.alternative[own], graph.label[own], first[said], stop[said], score[said]
     )
 
 
