@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ PAUSE = 0
 """The id of the phone that is no speech."""
 _PRIOR_SCALE = 0.5
 _PRIOR_FLOOR = 1e-4
-_TILE_FRAMES = 250
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,19 @@ class PhoneHead:
         from pipeline.align import _phone_head_loops as loops
 
         weights = self.weights
-        width = weights["inward.bias"].size
-        around = np.zeros((len(features), 3 * width), np.float32)
-        loops.activate(_inward(features, weights["inward.weight"]), weights["inward.bias"], around, False)
-        for name in ("conv1", "conv2"):
-            loops.activate(around @ weights[f"{name}.weight"], weights[f"{name}.bias"], around, True)
-        logits = around[:, width : 2 * width] @ weights["outward.weight"]
-        log_probs = logits.reshape(-1, len(self.phones))
-        loops.log_softmax(log_probs, weights["outward.bias"].reshape(2, -1))
-        return log_probs
+        rows = np.ascontiguousarray(features)
+        if rows.dtype == np.float16:
+            inward = loops.inward_of_halves(rows.view(np.uint16), weights["inward.weight"])
+        else:
+            inward = loops.inward_of_floats(rows.astype(np.float32, copy=False), weights["inward.weight"])
+        return loops.log_probs(inward, weights["inward.bias"], *self._onward)
+
+    @cached_property
+    def _onward(self) -> tuple[np.ndarray, ...]:
+        """Weights and biases of what follows the first product."""
+        layers = ("conv1", "conv2", "outward")
+        *own, bias = (self.weights[f"{layer}.{kind}"] for layer in layers for kind in ("weight", "bias"))
+        return *own, bias.reshape(2, -1)
 
     def means(self, log_probs: np.ndarray, units: PlacedUnits) -> np.ndarray:
         """The mean probability of each unit over its frames (units,); NaN for a wildcard."""
@@ -72,23 +76,6 @@ class PhoneHead:
     def scaled(self, log_probs: np.ndarray) -> np.ndarray:
         """What a hidden Markov model takes for likelihoods: posteriors over the root of the prior."""
         return log_probs - _PRIOR_SCALE * np.log(self.prior + _PRIOR_FLOOR)
-
-
-def _inward(features: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Layer norm without weights, in float32, and the product with ``weight``, a tile at a time."""
-    from pipeline.align import _phone_head_loops as loops
-
-    rows = np.ascontiguousarray(features)
-    halves = rows.dtype == np.float16
-    rows = rows.view(np.uint16) if halves else rows.astype(np.float32, copy=False)
-    normalise = loops.normalised_halves if halves else loops.normalised_floats
-    tile = np.empty((_TILE_FRAMES, rows.shape[1]), np.float32)  # stays in the cache
-    product = np.empty((len(rows), weight.shape[1]), np.float32)
-    for first in range(0, len(rows), _TILE_FRAMES):
-        own = rows[first : first + _TILE_FRAMES]
-        normalise(own, tile[: len(own)])
-        np.matmul(tile[: len(own)], weight, out=product[first : first + len(own)])
-    return product
 
 
 def _inward_first(tensor: np.ndarray) -> np.ndarray:

@@ -1,8 +1,12 @@
-"""What a phone head does between its matrix products, as loops that numba compiles, one pass over memory each."""
+"""A phone head as two calls of what numba compiles, so that heads on several threads do not wait for one another.
+
+The matrix products are SciPy's BLAS.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401 - that numba calls it, threadpoolctl must see before
 
 from pipeline.vector_loops.exponential import LOG2E, compiled, exp2
 from pipeline.vector_loops.gelu import gelu
@@ -11,6 +15,7 @@ from pipeline.vector_loops.layer_norm import centre
 _f32 = np.float32
 _EPSILON = _f32(1e-5)
 _TWO_TO_112 = _f32(2.0**112)
+_TILE_FRAMES = 250
 
 
 @compiled(inline="always")
@@ -22,23 +27,48 @@ def _float(half):
 
 
 @compiled()
-def normalised_halves(halves, out):
-    """Layer norm without weights of float16 rows, given as uint16 (rows, n), into float32 ``out``."""
-    for r in range(halves.shape[0]):
-        source, row = halves[r], out[r]
-        for j in range(row.size):
-            row[j] = _float(source[j])
-        _normalise(row)
+def inward_of_halves(halves, weight):
+    """Layer norm without weights of float16 rows, given as uint16 (rows, n), and the product with ``weight``."""
+    product = np.empty((len(halves), weight.shape[1]), np.float32)
+    tile = np.empty((_TILE_FRAMES, halves.shape[1]), np.float32)  # stays in the cache
+    for first in range(0, len(halves), _TILE_FRAMES):
+        own = halves[first : first + _TILE_FRAMES]
+        for r in range(len(own)):
+            for j in range(tile.shape[1]):
+                tile[r, j] = _float(own[r, j])
+            _normalise(tile[r])
+        np.dot(tile[: len(own)], weight, product[first : first + len(own)])
+    return product
 
 
 @compiled()
-def normalised_floats(floats, out):
+def inward_of_floats(floats, weight):
     """The same of float32 rows."""
-    for r in range(floats.shape[0]):
-        source, row = floats[r], out[r]
-        for j in range(row.size):
-            row[j] = source[j]
-        _normalise(row)
+    product = np.empty((len(floats), weight.shape[1]), np.float32)
+    tile = np.empty((_TILE_FRAMES, floats.shape[1]), np.float32)
+    for first in range(0, len(floats), _TILE_FRAMES):
+        own = floats[first : first + _TILE_FRAMES]
+        for r in range(len(own)):
+            tile[r] = own[r]
+            _normalise(tile[r])
+        np.dot(tile[: len(own)], weight, product[first : first + len(own)])
+    return product
+
+
+@compiled()
+def log_probs(inward, inward_bias, weight1, bias1, weight2, bias2, outward, outward_bias):
+    """Of the phones (2 * frames, phones), after the first product: two residual convolutions, and the last one."""
+    frames, n = inward.shape
+    around = np.zeros((frames, 3 * n), np.float32)
+    _activate(inward, inward_bias, around, False)
+    _activate(np.dot(around, weight1), bias1, around, True)
+    own = np.dot(around, weight2)
+    for t in range(frames):
+        for j in range(n):
+            own[t, j] = around[t, n + j] + gelu(own[t, j] + bias2[j])
+    found = np.dot(own, outward).reshape(2 * frames, outward_bias.shape[1])
+    _log_softmax(found, outward_bias)
+    return found
 
 
 @compiled(inline="always")
@@ -49,7 +79,7 @@ def _normalise(row):
 
 
 @compiled()
-def activate(x, bias, around, residual):
+def _activate(x, bias, around, residual):
     """GELU of x (frames, n) + ``bias``, on top of what is there if ``residual``, into ``around`` (frames, 3 * n).
 
     A row of ``around`` is a frame between the one before and the one after; beyond the ends they stay as they are.
@@ -80,7 +110,7 @@ def mean_probabilities(log_probs, phones, first, stop, out):
 
 
 @compiled()
-def log_softmax(x, bias):
+def _log_softmax(x, bias):
     """Of each row of x (rows, n) in place, plus those of ``bias`` (k, n) in turn."""
     for r in range(x.shape[0]):
         row, own = x[r], bias[r % len(bias)]

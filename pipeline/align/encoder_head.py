@@ -8,10 +8,12 @@ ship with the package; the encoder is that of Whisper base's starter weights, wh
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +34,8 @@ from schemas.options import Options
 from schemas.transcript import Phone
 
 if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
     from pipeline.models import ModelFiles
     from pipeline.plan import Choice
 
@@ -94,16 +98,19 @@ class EncoderHead:
 
     def align(self, cuts: Sequence[Cut]) -> list[list[WordTime | None] | FailedToAlign]:
         """Scores are the head's mean probabilities of the words' phones."""
-        from threadpoolctl import threadpool_limits
-
         self._thread.check()
         for cut in cuts:
             _check(cut.language)
             self._language(cut.language)
-        # The head's products are too small for several threads: these wait longer than they work.
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
+        # Two threads a core: all cuts of a batch run, and no core waits while others do their last one.
+        with (
+            _blas().limit(limits=1, user_api="blas"),
+            ThreadPoolExecutor(2 * usable_cores()) as pool,
+            ThreadPoolExecutor(1) as reader,  # beside the heads, which leave Python alone
+        ):
+            ways = [reader.submit(self._ways, cut) for cut in cuts]
             placed = {
-                index: pool.submit(self._placed, cuts[index], features)
+                index: pool.submit(self._placed, cuts[index], features, ways[index])
                 for index, features in self._features(cuts, pool)
             }
             return [placed[index].result() for index in range(len(cuts))]
@@ -121,15 +128,21 @@ class EncoderHead:
         for i, features in self._encode(list(log_mels)):
             yield unheard[i], features
 
-    def _placed(self, cut: Cut, features: np.ndarray) -> list[WordTime | None] | FailedToAlign:
+    def _ways(self, cut: Cut) -> list[list[Said]]:
+        """To say each of the words. Raises :class:`FailedToAlign` where most of them are unknown."""
+        said = self._language(cut.language).pronunciation.alternatives(cut.words)
+        if _mostly_unknown(cut.words, said):
+            raise FailedToAlign("the aligner cannot pronounce them")
+        return said
+
+    def _placed(
+        self, cut: Cut, features: np.ndarray, ways: Future[list[list[Said]]]
+    ) -> list[WordTime | None] | FailedToAlign:
         language = self._language(cut.language)
-        said = language.pronunciation.alternatives(cut.words)
-        ways = [[way.units for way in of_word] for of_word in said]
-        if _mostly_unknown(cut.words, ways):
-            return FailedToAlign("the aligner cannot pronounce them")
         log_probs = language.head(features)[: _frames(cut)]
         try:
-            found = _aligned(language.head.scaled(log_probs), ways)
+            said = ways.result()
+            found = _aligned(language.head.scaled(log_probs), said)
         except FailedToAlign as error:
             return error
         return language.times(cut, said, found.units, log_probs)
@@ -166,19 +179,20 @@ class _Language:
         firsts = np.flatnonzero(np.diff(units.word, prepend=-1))
         stops = np.append(firsts[1:], len(starts))
         known = np.where(np.isnan(scores), 0.0, ends - starts)
-        weights = np.add.reduceat(known, firsts)
-        totals = np.add.reduceat(known * np.nan_to_num(scores), firsts)
-        own = units.word[firsts], units.alternative[firsts], starts[firsts], ends[stops - 1], totals, weights
-        rows = zip(*(column.tolist() for column in own), firsts, stops, strict=True)
-        for word, way, start, end, total, weight, first, stop in rows:
-            time = WordTime(start, end, total / weight if weight else None, "head")
-            if cut.characters or cut.phones:
+        weights = np.add.reduceat(known, firsts).tolist()
+        totals = np.add.reduceat(known * np.nan_to_num(scores), firsts).tolist()
+        means = [total / weight if weight else None for total, weight in zip(totals, weights, strict=True)]
+        times = map(WordTime, starts[firsts].tolist(), ends[stops - 1].tolist(), means, repeat("head"))
+        for word, time in zip(units.word[firsts].tolist(), times, strict=True):
+            found[word] = time
+        if cut.characters or cut.phones:
+            for first, stop in zip(firsts, stops, strict=True):
+                word, way = int(units.word[first]), int(units.alternative[first])
                 columns = (column[first:stop].tolist() for column in (starts, ends, scores))
                 spans = [
                     (a, b, None if score != score else score) for a, b, score in zip(*columns, strict=True)
                 ]
-                time = self._inside(time, cut, cut.words[word], said[word][way], spans)
-            found[word] = time
+                found[word] = self._inside(found[word], cut, cut.words[word], said[word][way], spans)
         return found
 
     def _inside(self, time: WordTime, cut: Cut, text: str, said: Said, spans: Sequence[Span]) -> WordTime:
@@ -202,16 +216,26 @@ def _check(language: str) -> None:
         )
 
 
-def _mostly_unknown(words: Sequence[str], ways: Sequence[Sequence[Sequence[int]]]) -> bool:
-    if all(any(unit != WILDCARD for unit in said[0]) for said in ways if said):
+@cache
+def _blas() -> ThreadpoolController:
+    """The libraries of matrix products. Those of a head are too small for several threads each."""
+    from threadpoolctl import ThreadpoolController
+
+    importlib.import_module("pipeline.align._phone_head_loops")  # loads what it uses
+    return ThreadpoolController()
+
+
+def _mostly_unknown(words: Sequence[str], said: Sequence[Sequence[Said]]) -> bool:
+    if not any(WILDCARD in ways[0].units for ways in said if ways):
         return False  # nearly always
-    spelled = [said for word, said in zip(words, ways, strict=True) if said and spoken_units(word)]
-    known = sum(any(unit != WILDCARD for way in said for unit in way) for said in spelled)
+    spelled = [ways for word, ways in zip(words, said, strict=True) if ways and spoken_units(word)]
+    known = sum(any(unit != WILDCARD for way in ways for unit in way.units) for ways in spelled)
     return known < _KNOWN * len(spelled)
 
 
-def _aligned(emission: np.ndarray, ways: Sequence[Sequence[Sequence[int]]]) -> Alignment:
+def _aligned(emission: np.ndarray, said: Sequence[Sequence[Said]]) -> Alignment:
     costs = {"edge_cost": _EDGE_COST, "wildcard_cost": _WILDCARD_COST}
+    ways = [[way.units for way in of_word] for of_word in said]
     try:
         return align(emission, hmm_graph(ways, pause=PAUSE, shortest=_SHORTEST_FRAMES), **costs)
     except FailedToAlign:
