@@ -1,8 +1,8 @@
 """What Whisper's encoder made of a recording while it was transcribed, for aligners that read the same encoder.
 
-A window of 30 s is 1.5 MB at Whisper base's 512 states in float16, an hour 184 MB: they lie in a file without a
-name that is gone with the job. What is not there (the text came from the cache, the file is full) the aligner
-encodes anew.
+A window of 30 s is 1.5 MB at Whisper base's 512 states in float16, an hour 184 MB: all but the first ones lie in
+a file without a name that is gone with the job. What is not there (the text came from the cache, the file is full)
+the aligner encodes anew.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import tempfile
 import threading
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
+from io import FileIO
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import numpy as np
 
@@ -28,7 +28,7 @@ _START = attrgetter("start")
 
 @dataclass(frozen=True)
 class EncodedWindow:
-    """Frames every 20 ms from ``start`` seconds on, (frames, state), ``offset`` bytes into the file."""
+    """Frames every 20 ms from ``start`` seconds on, (frames, state), ``offset`` bytes after the first window's."""
 
     start: float
     shape: tuple[int, int]
@@ -46,8 +46,9 @@ class EncoderOutput:
     def __init__(self, folder: Path) -> None:
         self.model: str | None = None
         self._folder = folder
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self._windows: list[EncodedWindow] = []
+        self._in_memory: dict[EncodedWindow, np.ndarray] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -65,23 +66,32 @@ class EncoderOutput:
             if self._file is not None:
                 self._file.close()
             self.model, self._windows, self._bytes = model, [], 0
-            self._file = None
-            if model is not None:  # closed here, by the next begin
-                self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=self._folder)  # noqa: SIM115
+            self._file, self._in_memory = None, {}
 
     def keep(self, start: float, features: np.ndarray) -> None:
         """Adds a window that begins at ``start`` seconds, (frames, state). Without room it does nothing."""
-        data = np.ascontiguousarray(features, np.float16)
+        data = np.array(features, np.float16)
         with self._lock:
-            if self._file is None or self._bytes + data.nbytes > _MOST_BYTES:
+            after = self._bytes + data.nbytes
+            if self.model is None or after > _MOST_BYTES:
                 return
+            window = EncodedWindow(start, data.shape, self._bytes)
+            if after <= _IN_MEMORY_BYTES:
+                self._in_memory[window] = data
+            elif not self._written(data):
+                return
+            insort(self._windows, window, key=_START)
+            self._bytes = after
+
+    def _written(self, data: np.ndarray) -> bool:
+        """Whether the disk had room. The file begins with a hole, where the windows in memory would lie."""
+        try:
+            if self._file is None:  # closed by the next begin
+                self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
             self._file.seek(self._bytes)
-            try:
-                self._file.write(data.tobytes())
-            except OSError:  # the disk is full
-                return
-            insort(self._windows, EncodedWindow(start, data.shape, self._bytes), key=_START)
-            self._bytes += data.nbytes
+            return self._file.write(data) == data.nbytes
+        except OSError:
+            return False
 
     def window_over(self, start: float, end: float) -> EncodedWindow | None:
         """The window that covers the time in seconds, with most room around it; none if none does."""
@@ -92,9 +102,6 @@ class EncoderOutput:
         return covering[int(np.argmax(room))] if covering else None
 
     def read(self, window: EncodedWindow) -> np.ndarray:
-        """A window's features, float16 (frames, state)."""
-        with self._lock:
-            assert self._file is not None
-            self._file.seek(window.offset)
-            data = self._file.read(2 * window.shape[0] * window.shape[1])
-        return np.frombuffer(data, np.float16).reshape(window.shape)
+        """A window's features, float16 (frames, state), to be read only: those of the file when they are used."""
+        data = self._in_memory.get(window)
+        return np.memmap(self._file, np.float16, "c", window.offset, window.shape) if data is None else data

@@ -62,6 +62,15 @@ class Recording:
         """Samples between two times in seconds, cut to the recording."""
         return self.read(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE))
 
+    def view(self, start: float, end: float) -> np.ndarray:
+        """The same samples as they lie in memory or in the file, mapped: to be read only, and read when used."""
+        first, stop = max(0, round(start * SAMPLE_RATE)), min(self.samples, round(end * SAMPLE_RATE))
+        if self.array is not None:
+            return self.array[first : max(first, stop)]
+        if stop <= first:  # a map is not empty
+            return np.zeros(0, np.float32)
+        return np.memmap(self.pcm, "<f4", "c", 4 * first, (stop - first,))
+
     def blocks(self, size: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
         """The whole recording in consecutive blocks of ``size`` samples; the last one is shorter."""
         for start in range(0, self.samples, size):

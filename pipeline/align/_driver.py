@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from pipeline.align import WINDOW_S, Aligner, Cut, Heard, WordTime
 from pipeline.align._long import place_long
-from pipeline.align._silence import trimmed
+from pipeline.align._silence import Loudness, trimmed
 from pipeline.align._times import checked, later, settled
 from pipeline.align._words import own_words, split_words, written_together
 from pipeline.align.even import spread
@@ -201,11 +202,13 @@ class _Run:
             )
             for task in batch
         ]
-        results = self.aligner.align(cuts)
+        with ThreadPoolExecutor(1) as beside:
+            loudnesses = beside.map(Loudness.of, [cut.waveform for cut in cuts])
+            results = self.aligner.align(cuts)
         placed = []
-        for task, cut, found in zip(batch, cuts, results, strict=True):
+        for task, cut, found, loudness in zip(batch, cuts, results, loudnesses, strict=True):
             if not isinstance(found, FailedToAlign):
-                found = trimmed(cut.words, checked(cut, found), cut.waveform)
+                found = trimmed(cut.words, checked(cut, found), loudness)
                 begin = task.cut_start
                 found = [later(time, begin) for time in found]
             placed.append(self._or_even(task, found))
@@ -214,7 +217,7 @@ class _Run:
     def _cut(
         self, language: str, start: float, end: float, words: Sequence[str], heard: Heard | None = None
     ) -> Cut:
-        waveform = self.recording.seconds(start, end)
+        waveform = self.recording.view(start, end)
         wanted = self.options.return_char_alignments, self.options.return_phone_alignments
         return Cut(waveform, tuple(words), language, heard, *wanted)
 

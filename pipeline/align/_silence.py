@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,19 +22,41 @@ _PAD_S = 0.01
 _SHORT_S = 0.8  # any word may be so long
 
 
+@dataclass(frozen=True)
+class Loudness:
+    """Of a cut, each 10 ms: its ``level`` in dB and whether it is ``quiet``, as pauses are (both (frames,)).
+
+    ``contrast_db`` is how far the loud frames stand out.
+    """
+
+    level: np.ndarray
+    quiet: np.ndarray
+    contrast_db: float
+
+    @classmethod
+    def of(cls, waveform: np.ndarray) -> Loudness:
+        """Of samples (samples,) at 16 kHz."""
+        level = _level_db(waveform)
+        if not len(level):
+            return cls(level, np.zeros(0, bool), 0.0)
+        ordered = np.sort(level)
+        low, high = _quantile(ordered, 0.05), _quantile(ordered, 0.95)
+        return cls(level, _pauses(level < low + _QUIET * (high - low)), high - low)
+
+
 def trimmed(
-    words: Sequence[str], times: Sequence[WordTime | None], waveform: np.ndarray
+    words: Sequence[str], times: Sequence[WordTime | None], loudness: Loudness
 ) -> list[WordTime | None]:
     """The times without the silence that words were stretched over, and none longer than it can be said.
 
-    ``times`` in seconds, inside ``waveform`` (samples,) at 16 kHz. Estimated times are left alone.
+    ``times`` in seconds, inside the cut that ``loudness`` is of. Estimated times are left alone.
     """
-    level = _level_db(waveform)
     by_head = any(time is not None and time.timing == "head" for time in times)
-    loud = ~_silent(level, _HEAD_CONTRAST_DB if by_head else _CONTRAST_DB)
+    stands_out = loudness.contrast_db >= (_HEAD_CONTRAST_DB if by_head else _CONTRAST_DB)
+    loud = ~loudness.quiet if stands_out else np.ones(len(loudness.quiet), bool)
     found = list(times)
     for number in _doubtful(times, loud):
-        found[number] = _trim(words[number], times[number], level, loud)
+        found[number] = _trim(words[number], times[number], loudness.level, loud)
     return found
 
 
@@ -89,19 +112,13 @@ def _level_db(waveform: np.ndarray) -> np.ndarray:
     return (padded[:-2] + padded[1:-1] + padded[2:]) / 3.0
 
 
-def _silent(level: np.ndarray, contrast: float) -> np.ndarray:
-    """Which frames belong to a pause; none where speech does not stand out by ``contrast``, in dB."""
-    silent = np.zeros(len(level), bool)
-    if len(level) == 0:
-        return silent
-    ordered = np.sort(level)
-    quiet, loud = _quantile(ordered, 0.05), _quantile(ordered, 0.95)
-    if loud - quiet < contrast:
-        return silent
-    for begin, stop in _runs(level < quiet + _QUIET * (loud - quiet)):
-        at_an_end = begin == 0 or stop == len(level)
-        silent[begin:stop] = at_an_end or stop - begin >= _PAUSE_FRAMES
-    return silent
+def _pauses(quiet: np.ndarray) -> np.ndarray:
+    """Of the ``quiet`` frames those that are many in a row, or at an end of the cut."""
+    pauses = np.zeros(len(quiet), bool)
+    for begin, stop in _runs(quiet):
+        if stop - begin >= _PAUSE_FRAMES or begin == 0 or stop == len(quiet):
+            pauses[begin:stop] = True
+    return pauses
 
 
 def _quantile(ordered: np.ndarray, share: float) -> float:

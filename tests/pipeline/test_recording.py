@@ -37,8 +37,13 @@ def test_read_gives_what_lies_within(recording, start, stop):
     assert np.array_equal(found, WAVEFORM[max(0, start) : max(0, start, stop)])
 
 
-def test_seconds_are_rounded_to_samples(recording):
-    assert np.array_equal(recording.seconds(0.5, 1.00001), WAVEFORM[8000:16000])
+@pytest.mark.parametrize(
+    ("start", "end"), [(0.5, 1.00001), (-1.0, 0.5), (2.9, 99.0), (1.0, 1.0), (1.0, 0.5), (99.0, 100.0)]
+)
+def test_seconds_are_rounded_to_samples_and_a_view_of_them_is_the_same(recording, start, end):
+    wanted = WAVEFORM[round(16_000 * max(0.0, start)) : max(0, round(16_000 * start), round(16_000 * end))]
+    assert np.array_equal(recording.seconds(start, end), wanted)
+    assert np.array_equal(recording.view(start, end), wanted)
 
 
 @pytest.mark.parametrize("size", [1, 1000, 16_000, 10**6])
