@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.alignment_core import PlacedUnits
-
 FRAME_S = 0.01
 DATA = Path(__file__).parent / "data"
 PAUSE = 0
@@ -65,17 +63,13 @@ class PhoneHead:
         *own, bias = (self.weights[f"{layer}.{kind}"] for layer in layers for kind in ("weight", "bias"))
         return *own, bias.reshape(2, -1)
 
-    def means(self, log_probs: np.ndarray, units: PlacedUnits) -> np.ndarray:
-        """The mean probability of each unit over its frames (units,); NaN for a wildcard."""
-        from pipeline.align import _phone_head_loops as loops
-
-        found = np.empty(len(units.label))
-        loops.mean_probabilities(log_probs, units.label, units.first, units.stop, found)
-        return found
-
     def scaled(self, log_probs: np.ndarray) -> np.ndarray:
         """What a hidden Markov model takes for likelihoods: posteriors over the root of the prior."""
-        return log_probs - _PRIOR_SCALE * np.log(self.prior + _PRIOR_FLOOR)
+        return log_probs - self._log_prior
+
+    @cached_property
+    def _log_prior(self) -> np.ndarray:
+        return _PRIOR_SCALE * np.log(self.prior + _PRIOR_FLOOR)
 
 
 def _inward_first(tensor: np.ndarray) -> np.ndarray:

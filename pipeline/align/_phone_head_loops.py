@@ -100,13 +100,32 @@ def _activate(x, bias, around, residual):
 
 
 @compiled()
-def mean_probabilities(log_probs, phones, first, stop, out):
-    """Of each phone over its frames, into ``out``; of a negative one (it has none) not a number."""
-    for k in range(len(phones)):
-        total = np.float64(0.0)
-        for t in range(first[k], stop[k]):
-            total += exp2(log_probs[t, max(phones[k], 0)] * LOG2E)
-        out[k] = total / (stop[k] - first[k]) if phones[k] >= 0 else np.nan
+def times(log_probs, words, phones, first, stop, frame_s):
+    """Of phones by their frames: start, end and mean probability, not a number if it has none (phones,) each.
+
+    And of the words that they belong to: the first phone's place, and the mean (words,) each.
+    """
+    starts, ends = np.maximum(0.0, (first - 0.5) * frame_s), (stop - 0.5) * frame_s
+    scores, begins = np.empty(len(phones)), np.flatnonzero(np.append(1, np.diff(words)))[: len(words)]
+    means = np.empty(len(begins))
+    for w in range(len(begins)):
+        total, weight = 0.0, 0.0
+        for k in range(begins[w], begins[w + 1] if w + 1 < len(begins) else len(words)):
+            scores[k] = np.nan
+            if phones[k] >= 0:
+                scores[k] = _mean_probability(log_probs, phones[k], first[k], stop[k])
+                total += scores[k] * (ends[k] - starts[k])
+                weight += ends[k] - starts[k]
+        means[w] = total / weight if weight > 0 else np.nan
+    return starts, ends, scores, begins, means
+
+
+@compiled()
+def _mean_probability(log_probs, phone, first, stop):
+    total = np.float64(0.0)
+    for t in range(first, stop):
+        total += exp2(log_probs[t, phone] * LOG2E)
+    return total / (stop - first)
 
 
 @compiled()

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -170,21 +169,15 @@ class _Language:
         self, cut: Cut, said: Sequence[Sequence[Said]], units: PlacedUnits, log_probs: np.ndarray
     ) -> list[WordTime | None]:
         """The words, with their characters and phones where the cut wants them. A frame is the 10 ms around it."""
-        found: list[WordTime | None] = [None] * len(said)
-        if not len(units.word):
-            return found
-        starts = np.maximum(0.0, (units.first - 0.5) * FRAME_S)
-        ends = (units.stop - 0.5) * FRAME_S
-        scores = self.head.means(log_probs, units)
-        firsts = np.flatnonzero(np.diff(units.word, prepend=-1))
+        from pipeline.align._phone_head_loops import times
+
+        own = units.word, units.label, units.first, units.stop
+        starts, ends, scores, firsts, means = times(log_probs, *own, FRAME_S)
         stops = np.append(firsts[1:], len(starts))
-        known = np.where(np.isnan(scores), 0.0, ends - starts)
-        weights = np.add.reduceat(known, firsts).tolist()
-        totals = np.add.reduceat(known * np.nan_to_num(scores), firsts).tolist()
-        means = [total / weight if weight else None for total, weight in zip(totals, weights, strict=True)]
-        times = map(WordTime, starts[firsts].tolist(), ends[stops - 1].tolist(), means, repeat("head"))
-        for word, time in zip(units.word[firsts].tolist(), times, strict=True):
-            found[word] = time
+        found: list[WordTime | None] = [None] * len(said)
+        columns = (units.word[firsts], starts[firsts], ends[stops - 1], means)
+        for word, start, end, mean in zip(*(column.tolist() for column in columns), strict=True):
+            found[word] = WordTime(start, end, mean if mean == mean else None, "head")
         if cut.characters or cut.phones:
             for first, stop in zip(firsts, stops, strict=True):
                 word, way = int(units.word[first]), int(units.alternative[first])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 
-def lay_out(units, lengths, counts, edges, pause, edge, shortest):
+def lay_out(units, lengths, counts, pause, edge, shortest):
     """The arrays of a :class:`pipeline.alignment_core.graph.Graph` from ``label`` to ``left``, in its order.
 
-    ``units`` of all ways one after the other, ``lengths`` of the ways, ``counts`` of the ways of each word,
-    ``edges`` how many predecessors all states have together.
+    ``units`` of all ways one after the other, ``lengths`` of the ways, ``counts`` of the ways of each word.
     """
     spoken = np.flatnonzero(counts)
+    ways = counts[spoken]
+    edges = len(units) + (ways[:-1] * (1 + ways[1:])).sum() + ways[-1:].sum()
     most = len(units) + len(spoken) + 1 + (len(spoken) == 0)
     label, least = np.full(most, edge), np.ones(most, np.int64)
     word, alternative, unit = np.full(most, -1), np.full(most, -1), np.full(most, -1)

@@ -23,7 +23,7 @@ def search(emission, graph, wildcard_cost, edge_cost):
     """See :data:`pipeline.alignment_core.viterbi.Search`."""
     return _search(
         emission,
-        graph.label,
+        (graph.word, graph.alternative, graph.label),
         graph.silent,
         wildcard_cost,
         edge_cost,
@@ -33,11 +33,13 @@ def search(emission, graph, wildcard_cost, edge_cost):
 
 
 @_compiled
-def _search(emission, label, silent, wildcard_cost, edge_cost, graph, distances):
+def _search(emission, names, silent, wildcard_cost, edge_cost, graph, distances):
+    word, alternative, label = names
     labels, columns = _columns(emission, label, silent, wildcard_cost, edge_cost)
     low, high = _band(*distances, len(columns))
     path = _best_path(columns, labels, *graph, low, high)
-    return path, *_stretches(path, columns, labels)
+    states, first, stop, score = _stretches(path, columns, labels, word)
+    return path, word[states], alternative[states], label[states], first, stop, score
 
 
 @_compiled
@@ -119,19 +121,19 @@ def _best_path(columns, labels, shortest, first, before, starts, ends, low, high
 
 
 @_compiled
-def _stretches(path, columns, labels):
-    """Frames in one state after the other: that state, the first, one past the last, and their mean score."""
-    count = int(len(path) > 0) + np.count_nonzero(path[1:] != path[:-1])
-    begins, scores = np.zeros(count + 1, np.int64), np.zeros(count)
-    begins[count] = len(path)
-    at = -1
-    for t in range(len(path)):
-        if not t or path[t] != path[t - 1]:
-            at += 1
-            begins[at] = t
-        scores[at] += columns[t, labels[path[t]]]
-    scores /= begins[1:] - begins[:-1]
-    return path[begins[:-1]], begins[:-1], begins[1:], scores
+def _stretches(path, columns, labels, word):
+    """Frames in one state of a word after the other: that state, the first, one past the last, the mean score."""
+    frames = len(path)
+    begins = np.append(0, np.flatnonzero(path[1:] != path[:-1]) + 1)[:frames]
+    begins = begins[word[path[begins]] >= 0]
+    states, stops, scores = path[begins], np.zeros(len(begins), np.int64), np.zeros(len(begins))
+    for k in range(len(begins)):
+        t = begins[k]
+        while t < frames and path[t] == states[k]:
+            scores[k] += columns[t, labels[states[k]]]
+            t += 1
+        stops[k] = t
+    return states, begins, stops, scores / (stops - begins)
 
 
 @_compiled

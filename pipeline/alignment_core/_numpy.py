@@ -21,7 +21,10 @@ def search(emission, graph, wildcard_cost, edge_cost):
     stops = np.append(begins[1:], len(path))[: len(begins)]
     own = columns[np.arange(len(path)), labels[path]]
     scores = np.add.reduceat(own, begins) / (stops - begins) if len(path) else own
-    return path, path[begins], begins, stops, scores
+    said = graph.word[path[begins]] >= 0
+    states = path[begins][said]
+    own = graph.word[states], graph.alternative[states], graph.label[states]
+    return path, *own, begins[said], stops[said], scores[said]
 
 
 def _columns(

@@ -60,9 +60,7 @@ def hmm_graph(words: Sequence[Alternatives], *, pause: int, shortest: int = 1) -
     counts = np.fromiter(map(len, words), np.int64, len(words))
     if counts.max(initial=0) >= MOST_BEFORE:
         raise ValueError(_TOO_MANY)
-    said = counts[counts > 0]
-    edges = len(units) + int((said[:-1] * (1 + said[1:])).sum() + said[-1:].sum())
-    states = _lay_out()(units, lengths, counts, edges, pause, EDGE, shortest)
+    states = _lay_out()(units, lengths, counts, pause, EDGE, shortest)
     return Graph(*states, silent=pause, words=len(words))
 
 

@@ -15,8 +15,7 @@ from schemas.errors import FailedToAlign
 
 Search = Callable[[np.ndarray, Graph, float, float], tuple[np.ndarray, ...]]
 """Of an emission, a graph, a wildcard's cost and the edges': the state of each frame of the best path, empty if
-there is none; and, for each stretch of frames in one state, that state, the first frame, one past the last, and
-the mean of what the emission says of it (four arrays)."""
+there is none, and the columns of :class:`PlacedUnits`."""
 
 
 @dataclass(frozen=True)
@@ -100,26 +99,16 @@ def align(
     if emission.ndim != 2:
         raise ValueError(f"an emission has two dimensions, frames and vocabulary, not {emission.ndim}")
     run = search or _fastest()
-    path, *stretches = run(emission, graph, wildcard_cost, edge_cost)
+    path, *units = run(emission, graph, wildcard_cost, edge_cost)
     if not len(path):
         raise FailedToAlign("they hold more text than can be said in their time")
-    return Alignment(path, _units(graph, *stretches), graph.words)
+    return Alignment(path, PlacedUnits(*units), graph.words)
 
 
 @cache
 def _fastest() -> Search:
     name = "numba" if find_spec("numba") else "numpy"
     return importlib.import_module(f"pipeline.alignment_core._{name}").search
-
-
-def _units(
-    graph: Graph, states: np.ndarray, first: np.ndarray, stop: np.ndarray, score: np.ndarray
-) -> PlacedUnits:
-    said = graph.word[states] >= 0
-    own = states[said]
-    return PlacedUnits(
-        graph.word[own], graph.alternative[own], graph.label[own], first[said], stop[said], score[said]
-    )
 
 
 def _word(spans: Sequence[tuple[int, Span]]) -> PlacedWord | None:
