@@ -19,7 +19,7 @@ import os
 import sys
 import wave
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,15 +38,27 @@ from schemas.options import Options  # noqa: E402
 SOUND_M_S = 343.0
 LEAST_SPEECH_S = 6.0  # a voice with less is left out
 REPLY_S = (0.4, 0.9)
+HEARD_SHARE = 0.6  # of a word, for a listener to know it
 JOIN_S = 0.1  # pauses up to this belong to a turn
 
 
 @dataclass(frozen=True)
+class SpokenWord:
+    """A word and when it is said, in seconds; whose it is."""
+
+    word: str
+    start: float
+    end: float
+    speaker: str = ""
+
+
+@dataclass(frozen=True)
 class Clip:
-    """Speech of one person: samples (n,) and its speech regions in seconds."""
+    """Speech of one person: samples (n,), its speech regions in seconds, and its words where they are known."""
 
     samples: np.ndarray
     regions: tuple[tuple[float, float], ...]
+    words: tuple[SpokenWord, ...] = ()
 
     @property
     def speech_s(self) -> float:
@@ -72,11 +84,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Meeting:
-    """Samples (n,) float32 at 16 kHz and who speaks when."""
+    """Samples (n,) float32 at 16 kHz, who speaks when, and who says which words (in order of their starts)."""
 
     name: str
     waveform: np.ndarray
     turns: tuple[SpeakerTurn, ...]
+    words: tuple[SpokenWord, ...] = ()
 
 
 #        speakers  overlap  snr_db  rt60_s
@@ -135,14 +148,17 @@ def meeting(plan: Plan, voices: Voices, people: Sequence[str] | None = None) -> 
     total = round(plan.seconds * SAMPLE_RATE)
     sound = np.zeros(total, np.float32)
     turns: list[SpeakerTurn] = []
+    words: list[SpokenWord] = []
     for person, start_s, clip in _talk(plan, {p: voices[p] for p in people}, rng):
         turns += [SpeakerTurn(start=start_s + a, end=start_s + b, speaker=person) for a, b in clip.regions]
+        words += [SpokenWord(w.word, start_s + w.start, start_s + w.end, person) for w in clip.words]
         _add(
             sound, round(start_s * SAMPLE_RATE), clip.samples * _gain(clip, levels[person]), responses[person]
         )
     sound += _noise(total, rng) * np.sqrt(np.mean(sound**2)) * 10 ** (-plan.snr_db / 20)
     sound *= 0.9 / max(0.9, float(np.abs(sound).max()))
-    return Meeting(plan.name, sound, _joined(turns))
+    words.sort(key=lambda word: word.start)
+    return Meeting(plan.name, sound, _joined(turns), tuple(words))
 
 
 def _away(rng: np.random.Generator) -> np.ndarray:
@@ -235,7 +251,16 @@ def _cut(clip: Clip, start_s: float, end_s: float) -> Clip:
     samples[len(samples) - len(edge) :] *= edge[::-1]
     begin, length = first / SAMPLE_RATE, len(samples) / SAMPLE_RATE
     inside = ((max(0.0, a - begin), min(length, b - begin)) for a, b in clip.regions)
-    return Clip(samples, tuple((a, b) for a, b in inside if b - a > 0.05))
+    regions = tuple((a, b) for a, b in inside if b - a > 0.05)
+    return Clip(samples, regions, tuple(_inside(clip.words, begin, length)))
+
+
+def _inside(words: Sequence[SpokenWord], begin_s: float, length_s: float) -> Iterator[SpokenWord]:
+    """The words of which ``HEARD_SHARE`` or more lies in a stretch, cut to it, on its clock."""
+    for word in words:
+        start, end = max(0.0, word.start - begin_s), min(length_s, word.end - begin_s)
+        if end - start >= HEARD_SHARE * (word.end - word.start) and end > start:
+            yield replace(word, start=start, end=end)
 
 
 def _gain(clip: Clip, level: float) -> np.float32:

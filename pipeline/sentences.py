@@ -142,7 +142,7 @@ def _sentences(run: Sequence[_Piece], language: str) -> Iterator[_Sentence]:
 def _is_boundary(before: _Piece, after: _Piece, language: str) -> bool:
     gap = _gap(before, after)
     between_segments = before.segment is not after.segment
-    ends = _ends_sentence(before.word.word, after.word.word, gap, before.segment.language or language)
+    ends = ends_sentence(before.word.word, after.word.word, gap, before.segment.language or language)
     return ends or gap >= PAUSE_S or (between_segments and gap >= _JOIN_S)
 
 
@@ -157,7 +157,7 @@ def _gap(before: _Piece, after: _Piece) -> float:
     return max(0.0, after.word.start - before.word.end)
 
 
-def _ends_sentence(word: str, following: str, gap: float, language: str) -> bool:
+def ends_sentence(word: str, following: str, gap: float, language: str) -> bool:
     """Whether a sentence ends with ``word``, ``gap`` seconds before the word ``following``."""
     if not following.strip(_CLOSERS) or (word.endswith(("」", "』")) and following.startswith(_QUOTATIVES)):
         return False

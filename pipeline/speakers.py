@@ -1,46 +1,46 @@
 """Words to speakers: whose turn each word falls into, and segments cut where the speaker changes.
 
-WhisperX labels whole segments by majority and leaves untimed words without a speaker. Here every word is
-decided by itself, on the turns that do not overlap, and text is moved, never changed.
+WhisperX labels whole segments by majority and leaves untimed words without a speaker. Here the words of a
+recording are decided together (:mod:`pipeline.word_speakers`), and text is moved, never changed.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 
+from pipeline import sentences
+from pipeline.word_speakers import whose
 from schemas.diarization import Diarization, SpeakerTurn
 from schemas.transcript import Char, Segment, Speaker, Word
 
-NEAREST_S = 1.0  # a word outside every turn goes to the nearest one, if it is not farther away
 WORD_S = 1.5  # of a longer word only this much counts: aligners stretch words over the pause behind them
-EQUAL_S = 1e-6  # shares of a word that differ by less are equal
-FLIP_S = 0.4  # one shorter word of another speaker inside somebody's flow is the turn's edge being off
-PAUSE_S = 0.2  # ... unless there is a pause beside it
+PAUSE_S = 0.2  # between two words is where speakers change more easily
 OVERLAP_SHARE = 0.5  # a word is overlapped when another speaker talks during this much of it
 
 
 def assign(segments: Sequence[Segment], diarization: Diarization) -> tuple[Segment, ...]:
     """The segments with a speaker for each word, cut where the speaker changes, numbered anew.
 
-    A timed word goes to the speaker who has most of it in the exclusive turns (of equals, as where people talk
-    at once and no turn is exclusive, the one who was speaking goes on), else to the nearest turn within a second;
-    other words go with their neighbours of the segment. Segments without such words are labelled as a
-    whole, or not at all far from every turn. A word's ``speaker_score`` is the share of it in the speaker's turns
-    (by nearness: less than half) times the turn's confidence. Speakers, scores and names from an earlier
-    diarization are replaced. No text is lost: the texts of the parts of a segment, in order, are the segment's
-    text, white space at the cuts aside; words and their times are as they were.
+    Timed words get the speakers in whose turns most of them lies, with few changes, rather at pauses and ends of
+    sentences; where people talk at once, the one who goes on has the word. Words far from every turn go with those
+    around them, or to the nearest turn, and have a ``speaker_score`` near 0. Words without times go with their
+    neighbours of the segment, segments without any timed word are decided as a whole. Nobody has a word only where
+    there are no turns. A word's ``speaker_score`` is the share of it in the speaker's turns, what lies outside at
+    half at most, times the turns' confidence. Speakers, scores and names from an earlier diarization are replaced.
+    No text is lost: the texts of the parts of a segment, in order, are the segment's text, white space at the cuts
+    aside; words and their times are as they were.
     """
-    exclusive = _Turns(diarization.exclusive_turns or diarization.turns)
-    everyone = _Turns(diarization.turns)
-    spoken = _without_flips(_timed_words(segments, exclusive))
-    by_word = {(word.segment, word.word): word for word in spoken}
+    turns = diarization.turns or diarization.exclusive_turns
+    everyone = _Turns(turns)
+    places = _decided(_places(segments), turns, diarization.exclusive_turns)
+    by_word = {(place.segment, place.word): place for place in places}
     parts = []
     for number, segment in enumerate(segments):
         own = [by_word.get((number, i)) for i in range(len(segment.words))]
-        parts += _split(_labelled(segment, own, exclusive, everyone))
+        parts += _split(_labelled(segment, own, by_word.get((number, None)), everyone))
     return tuple(part.model_copy(update={"id": number}) for number, part in enumerate(parts))
 
 
@@ -87,30 +87,6 @@ class _Turns:
                 seconds[turn.speaker] = seconds.get(turn.speaker, 0.0) + shared
         return seconds
 
-    def speaker(self, start: float, end: float, before: str | None = None) -> tuple[str | None, float | None]:
-        """Who has most of the stretch, else the nearest within a second, else nobody; and how sure that is.
-
-        Of equals it is ``before``, else who has the earlier turn.
-        """
-        if seconds := self.overlap(start, end):
-            speaker = max(seconds, key=seconds.__getitem__)
-            if before in seconds and seconds[before] > seconds[speaker] - EQUAL_S:
-                speaker = before
-            share = min(1.0, seconds[speaker] / (end - start))
-            return speaker, share * self._confidence(start, end, speaker)
-        near = self.near(start, end, NEAREST_S)
-        if not near:
-            return None, None
-        turn = min(near, key=lambda turn: _distance(turn, start, end))
-        away = _distance(turn, start, end)
-        share = 0.5 * (1 - away / NEAREST_S) if away else 1.0
-        return turn.speaker, share * _sure(turn)
-
-    def _confidence(self, start: float, end: float, speaker: str) -> float:
-        """The least of the speaker's turns in the stretch."""
-        own = (turn for turn in self.near(start, end) if turn.speaker == speaker)
-        return min(map(_sure, own))
-
     def others(self, start: float, end: float, speaker: str | None) -> tuple[str, ...]:
         """Who else talks during at least half of the stretch."""
         enough = OVERLAP_SHARE * (end - start)
@@ -118,34 +94,51 @@ class _Turns:
         return tuple(sorted(s for s, shared in seconds.items() if s != speaker and shared >= enough))
 
 
-def _distance(turn: SpeakerTurn, start: float, end: float) -> float:
-    return max(turn.start - end, start - turn.end, 0.0)
-
-
-def _sure(turn: SpeakerTurn) -> float:
-    return 1.0 if turn.confidence is None else turn.confidence
-
-
 @dataclass(frozen=True)
-class _Timed:
-    """A word with a time: which one, the stretch that decides about it, whose it is and how surely."""
+class _Place:
+    """A word with a time, or a segment without any: the stretch that decides about it, and whose it is how surely.
+
+    ``breaks``: a pause or the end of a sentence lies before it.
+    """
 
     segment: int
-    word: int
+    word: int | None
     start: float
     end: float
-    speaker: str | None
-    score: float | None
+    breaks: bool
+    speaker: str | None = None
+    score: float | None = None
 
 
-def _timed_words(segments: Sequence[Segment], turns: _Turns) -> list[_Timed]:
-    timed: list[_Timed] = []
+def _places(segments: Sequence[Segment]) -> Iterator[_Place]:
+    """Whatever is to be decided, in order."""
+    said, end = "", None
     for i, segment in enumerate(segments):
-        for j, word in enumerate(segment.words):
-            if span := _span(word):
-                before = timed[-1].speaker if timed else None
-                timed.append(_Timed(i, j, *span, *turns.speaker(*span, before)))
-    return timed
+        language = segment.language or ""
+        spans = [_span(word) for word in segment.words]
+        if not any(spans):
+            yield _Place(i, None, segment.start, max(segment.start, segment.end), breaks=True)
+            said, end = segment.text, segment.end
+        for j, (word, span) in enumerate(zip(segment.words, spans, strict=True)):
+            if span:
+                gap = 0.0 if end is None else span[0] - end
+                ends = sentences.ends_sentence(said.strip(), word.word.strip(), gap, language)
+                yield _Place(i, j, *span, breaks=ends or gap >= PAUSE_S)
+                end = span[1]
+            said = word.word
+
+
+def _decided(
+    places: Iterable[_Place], turns: Sequence[SpeakerTurn], exclusive: Sequence[SpeakerTurn]
+) -> list[_Place]:
+    """The places with their speakers and scores."""
+    places = list(places)
+    spans = [(place.start, place.end) for place in places]
+    found = whose(spans, [place.breaks for place in places], turns, exclusive)
+    return [
+        replace(place, speaker=speaker, score=score)
+        for place, (speaker, score) in zip(places, found, strict=True)
+    ]
 
 
 def _span(word: Word) -> tuple[float, float] | None:
@@ -157,59 +150,35 @@ def _span(word: Word) -> tuple[float, float] | None:
     return start, min(end, start + WORD_S)
 
 
-def _without_flips(words: Sequence[_Timed]) -> list[_Timed]:
-    """Single short words of another speaker, with no pause beside them, given to the speaker around them."""
-    settled = list(words[:1])
-    for here, after in pairwise(words[1:]):
-        flip = _is_flip(settled[-1], here, after)
-        settled.append(_flipped(here, after.speaker) if flip else here)
-    return settled + list(words[1:][-1:])
-
-
-def _is_flip(before: _Timed, here: _Timed, after: _Timed) -> bool:
-    return (
-        before.speaker is not None
-        and before.speaker == after.speaker != here.speaker
-        and here.end - here.start < FLIP_S
-        and here.start - before.end < PAUSE_S
-        and after.start - here.end < PAUSE_S
-    )
-
-
-def _flipped(word: _Timed, speaker: str | None) -> _Timed:
-    return replace(word, speaker=speaker, score=None if word.score is None else 1.0 - word.score)
-
-
 def _labelled(
-    segment: Segment, timed: Sequence[_Timed | None], exclusive: _Turns, everyone: _Turns
+    segment: Segment, timed: Sequence[_Place | None], whole: _Place | None, everyone: _Turns
 ) -> Segment:
-    """The segment with speakers and overlap for its words, and its own speaker where no turn is near them."""
-    whole, score = exclusive.speaker(segment.start, max(segment.start, segment.end))
-    placed = any(place and place.speaker for place in timed)
-    speakers = _filled(timed) if placed else [whole] * len(timed)
+    """The segment with speakers and overlap for its words; those without times go with their neighbours."""
+    speakers = [whole.speaker] * len(timed) if whole else _filled(timed)
     words = tuple(
         word.model_copy(
             update={
                 "speaker": speaker,
-                "speaker_score": _rounded(place.score if place else None if placed else score),
+                "speaker_score": _rounded((place or whole).score if place or whole else None),
                 "overlap": place and (everyone.others(place.start, place.end, speaker) or None),
             }
         )
         for word, place, speaker in zip(segment.words, timed, speakers, strict=True)
     )
-    return segment.model_copy(update={"words": words, "speaker": whole, "speaker_name": None})
+    own = whole.speaker if whole else speakers[0]
+    return segment.model_copy(update={"words": words, "speaker": own, "speaker_name": None})
 
 
 def _rounded(score: float | None) -> float | None:
     return None if score is None else round(score, 3)
 
 
-def _filled(timed: Sequence[_Timed | None]) -> list[str | None]:
+def _filled(timed: Sequence[_Place | None]) -> list[str | None]:
     """Words without a speaker of their own take that of the word before, at the beginning of the one behind."""
-    speaker = next(place.speaker for place in timed if place and place.speaker)
+    speaker = next(place.speaker for place in timed if place)
     speakers = []
     for place in timed:
-        speaker = place.speaker if place and place.speaker else speaker
+        speaker = place.speaker if place else speaker
         speakers.append(speaker)
     return speakers
 

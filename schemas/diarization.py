@@ -23,8 +23,8 @@ class SpeakerTurn(Frozen):
 class Diarization(Frozen):
     """The turns of a recording.
 
-    ``turns`` may overlap where people talk at once; ``exclusive_turns`` never do and serve to give words
-    their speakers.
+    ``turns`` may overlap where people talk at once, and give words their speakers; ``exclusive_turns`` never do,
+    and have the confidence.
     """
 
     turns: tuple[SpeakerTurn, ...] = ()

@@ -69,7 +69,8 @@ def test_the_files_are_those_that_are_kept(name: str, made: tuple[str, Transcrip
 def anywhere(transcript: Transcript) -> Transcript:
     """Without what differs from machine to machine: where the file lies, how long the stages took, scores.
 
-    Words' scores come from 8-bit weights, whose products depend on the processor's instructions.
+    Words' scores come from 8-bit weights, whose products depend on the processor's instructions. A word is marked
+    as overlapped from half of it on, so a frame's difference, as between one thread and two, can make a mark.
     """
     stages = {
         name: report.model_copy(update={"seconds": 0.0, "rtfx": None, "cached": False})
@@ -78,7 +79,11 @@ def anywhere(transcript: Transcript) -> Transcript:
     media = transcript.media.model_copy(update={"path": Path(transcript.media.path).name, "sha256": None})
     segments = tuple(
         segment.model_copy(
-            update={"words": tuple(word.model_copy(update={"score": None}) for word in segment.words)}
+            update={
+                "words": tuple(
+                    word.model_copy(update={"score": None, "overlap": None}) for word in segment.words
+                )
+            }
         )
         for segment in transcript.segments
     )

@@ -46,17 +46,33 @@ def test_several_short_turns_of_one_speaker_count_together():
     assert speakers(assign([segment(("one", 0.1, 1.1))], diarization(*rows))) == [A]
 
 
-@pytest.mark.parametrize(("start", "speaker"), [(2.9, A), (3.05, None), (4.5, B)])
-def test_a_word_outside_every_turn_goes_to_the_nearest_within_a_second(start, speaker):
+@pytest.mark.parametrize(("start", "speaker"), [(2.9, A), (3.05, A), (4.5, B), (900.0, B)])
+def test_a_word_outside_every_turn_goes_to_the_nearest_however_far(start, speaker):
     rows = ((0.0, 2.0, A), (5.5, 6.0, B))
     assert speakers(assign([segment(("one", start, start + 0.3))], diarization(*rows))) == [speaker]
 
 
-def test_where_two_talk_at_once_the_one_who_was_speaking_goes_on():
+def test_where_two_talk_at_once_the_one_who_goes_on_has_the_word():
     rows = ((0.0, 1.0, B), (0.5, 9.0, A), (2.0, 4.0, B))
-    words = [("well", 0.1, 0.4), ("I", 0.6, 0.9), ("think", 2.2, 2.6), ("so", 3.2, 3.5), ("yes", 5.0, 5.4)]
-    assert speakers(assign([segment(*words)], diarization(*rows))) == [B, B, B, B, A]
-    assert speakers(assign([segment(*words[2:])], diarization(*rows))) == [A, A, A]
+    words = [("well", 0.1, 0.4), ("I", 0.7, 0.9), ("think", 2.2, 2.6), ("so", 3.2, 3.5), ("yes", 5.0, 5.4)]
+    assert speakers(assign([segment(*words)], diarization(*rows))) == [B, A, A, A, A]
+
+
+def test_the_exclusive_turns_choice_in_an_overlap_does_not_cut_a_sentence():
+    words = [("do", 0.1, 0.5), ("you", 0.5, 0.9), ("know", 0.9, 1.3), ("that", 1.3, 1.7)]
+    found = diarization((0, 1.7, A), (0.9, 1.3, B), exclusive=((0, 0.9, A), (0.9, 1.3, B), (1.3, 1.7, A)))
+    assert speakers(assign([segment(*words)], found)) == [A] * 4
+
+
+@pytest.mark.parametrize(
+    ("before", "word", "speaker"), [("and", "so", A), ("end.", "So", B), ("Dr.", "So", A)]
+)
+def test_a_change_of_speaker_is_drawn_to_the_end_of_a_sentence(before, word, speaker):
+    """Of the short word without a pause a little more lies in the first turn."""
+    words = [("the", 0.4, 0.7), (before, 0.7, 1.0), (word, 1.0, 1.2), ("I", 1.2, 1.5)]
+    rows = ((0, 1.12, A), (1.12, 9, B))
+    whole = segment(*words, language="en")
+    assert speakers(assign([whole], diarization(*rows))) == [A, A, speaker, B]
 
 
 def test_a_word_far_from_every_turn_goes_with_its_neighbours():
@@ -73,17 +89,19 @@ def sure(*rows: tuple[float, float, str, float | None]) -> Diarization:
     return Diarization(turns=made, exclusive_turns=made)
 
 
-def test_a_words_score_is_its_share_of_the_turn_times_the_turns_confidence():
+def test_a_words_score_is_what_lies_in_the_turn_and_half_of_the_rest_times_the_turns_confidence():
     words = [("all", 0.1, 0.9), ("most", 1.2, 2.2), ("none", 4.0, 4.4), ("late", 6.7, 7.0), ("?", None, None)]
     rows = ((0.0, 1.0, A, 0.5), (1.0, 2.0, A, None), (4.0, 4.0, B, 1.0), (5.0, 6.2, B, 0.8))
     found = assign([segment(*words)], sure(*rows))
-    assert scores(found) == pytest.approx([0.5, 0.8, 1.0, 0.5 * 0.5 * 0.8, None])
+    assert scores(found) == pytest.approx([0.5, 0.8 + 0.2 * 0.5, 0.5, 0.5 / 1.5 * 0.8, None], abs=5e-4)
 
 
-def test_a_word_moved_to_the_speaker_around_it_has_the_score_that_is_left():
-    words = [("we", 0.0, 0.4), ("could", 0.45, 0.7), ("try", 0.75, 1.0)]
+def test_a_word_moved_to_the_speaker_around_it_has_a_low_score():
+    words = [("we", 0.0, 0.4), ("could", 0.45, 0.65), ("try", 0.75, 1.0)]
     rows = ((0, 0.42, A, 1.0), (0.42, 0.72, B, 0.7), (0.72, 2, A, 1.0))
-    assert scores(assign([segment(*words)], sure(*rows)))[1] == pytest.approx(0.3)
+    found = assign([segment(*words)], sure(*rows))
+    assert speakers(found) == [A] * 3
+    assert scores(found)[1] < 0.5
 
 
 def test_scores_of_an_earlier_diarization_are_replaced():
@@ -113,7 +131,7 @@ def test_a_word_stretched_over_a_pause_is_decided_by_its_first_part():
 
 
 def test_a_single_short_word_inside_somebodys_flow_is_not_a_change_of_speaker():
-    words = [("we", 0.0, 0.4), ("could", 0.45, 0.7), ("try", 0.75, 1.0)]
+    words = [("we", 0.0, 0.4), ("could", 0.45, 0.65), ("try", 0.75, 1.0)]
     rows = ((0, 0.42, A), (0.42, 0.72, B), (0.72, 2, A))
     found = assign([segment(*words)], diarization(*rows))
     assert speakers(found) == [A, A, A]
@@ -134,10 +152,17 @@ def test_a_reply_of_one_word_stays_the_other_speakers(words):
     assert speakers(assign([segment(*words)], diarization(*rows))) == [A, B, A]
 
 
+@pytest.mark.parametrize(("pause", "speaker"), [(0.0, A), (0.3, B)])
+def test_speakers_change_more_easily_at_a_pause(pause, speaker):
+    at = 1.0 + pause
+    words = [("we", 0.5, 1.0), ("no", at, at + 0.2), ("try", at + 0.2, at + 0.7)]
+    rows = ((0, at - 0.01, A), (at, at + 0.2, B), (at + 0.21, 3, A))
+    assert speakers(assign([segment(*words)], diarization(*rows))) == [A, speaker, A]
+
+
 def test_words_in_quick_alternation_do_not_swap_speakers():
-    """A flip is decided with what was settled before it, so two people's ping-pong is not mirrored."""
-    words = [(str(i), i * 0.3, i * 0.3 + 0.25) for i in range(5)]
-    rows = [(i * 0.3 - 0.02 if i else 0.0, i * 0.3 + 0.27, (A, B)[i % 2]) for i in range(5)]
+    words = [(str(i), i * 0.25, i * 0.25 + 0.2) for i in range(5)]
+    rows = [(i * 0.25 - 0.02 if i else 0.0, i * 0.25 + 0.22, (A, B)[i % 2]) for i in range(5)]
     assert speakers(assign([segment(*words)], diarization(*rows))) == [A] * 5
 
 
@@ -262,23 +287,24 @@ def any_diarization(draw) -> Diarization:
 
 
 def by_going_through_all(start: float, end: float, found) -> set[str | None]:
-    """Who may have the stretch: those with most of it, else those at the least distance up to a second."""
-    seconds: dict[str, float] = {}
-    for turn in found:
-        shared = min(end, turn.end) - max(start, turn.start)
-        if shared > 0:
-            seconds[turn.speaker] = seconds.get(turn.speaker, 0.0) + shared
-    if seconds:
-        return {s for s, shared in seconds.items() if shared > max(seconds.values()) - 1e-9}
+    """Who may have the stretch: those with most of it, else those at the least distance."""
+    seconds = {turn.speaker: 0.0 for turn in found}
+    for speaker in seconds:
+        at = start
+        for turn in sorted((t for t in found if t.speaker == speaker), key=lambda turn: turn.start):
+            seconds[speaker] += max(0.0, min(end, turn.end) - max(at, turn.start))
+            at = max(at, turn.end)
+    if any(seconds.values()):
+        return {s for s, shared in seconds.items() if shared > max(seconds.values()) - 1e-7}
     distances = {turn: max(turn.start - end, start - turn.end, 0.0) for turn in found}
-    near = [turn for turn in found if distances[turn] <= min(1.0, min(distances.values()) + 1e-9)]
+    near = [turn for turn in found if distances[turn] <= min(distances.values()) + 1e-7]
     return {turn.speaker for turn in near} or {None}
 
 
 lengths = st.sampled_from([0.1, 0.5, 2.0, 20.0])  # a long turn goes on under many short ones
 
 
-@given(st.lists(st.tuples(times, lengths, labels), max_size=12), times, st.floats(0, 1.5))
+@given(st.lists(st.tuples(times, lengths, labels), max_size=12), times, times.map(lambda t: t / 20))
 @example([(0.0, 20.0, A), (1.0, 0.1, B), (2.0, 0.1, B), (3.0, 0.1, B)], 10.0, 0.3)
 def test_a_word_gets_the_speaker_that_going_through_all_turns_gives(rows, start, length):
     found = turns(*((a, a + b, speaker) for a, b, speaker in rows))
