@@ -88,7 +88,7 @@ class Ears:
         from pydantic import TypeAdapter
 
         form = TypeAdapter(Talk)
-        file = self.keep and self.keep / f"{name}.json"
+        file = self.keep and self.keep / f"{'_'.join(self.diarize.values())}_{name}.json"
         if file and file.exists():
             kept = form.validate_json(file.read_bytes())
             if kept.heard or not self.heard:
