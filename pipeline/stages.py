@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipeline import backends, quality
-from pipeline.asr import Keep
+from pipeline.asr import Keep, likely_languages
 from pipeline.cache import Cache, Partial
 from pipeline.encoder_output import EncoderOutput
 from pipeline.plan import Choice, Plan
@@ -243,7 +243,7 @@ def _language(job: Job, asr: Any, chunks: Sequence[Chunk]) -> dict:
     if asked is not None:
         return {"language": asked, "probability": None}
     spoken = [chunk for chunk in chunks if not chunk.doubtful] or chunks
-    probabilities = asr.detect_language(job.source.recording(), spoken)
+    probabilities = likely_languages(asr, job.source.recording(), spoken)
     best = max(probabilities, key=probabilities.__getitem__)
     return {"language": best, "probability": round(min(1.0, probabilities[best]), 4)}
 

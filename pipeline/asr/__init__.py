@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pipeline.asr._language import likely_languages as likely_languages
 from pipeline.recording import Recording
 from pipeline.vad import Chunk
 from schemas.report import Warning_

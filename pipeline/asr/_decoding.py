@@ -32,7 +32,6 @@ from schemas.transcript import Segment
 
 WINDOW_SAMPLES = round(WINDOW_S * SAMPLE_RATE)
 SECONDS_PER_TIMESTAMP = 0.02
-LANGUAGE_WINDOWS = 4
 SURE_OF_LANGUAGE = 0.5  # for a chunk to have another language than its recording
 MOST_TOKENS = 224  # that Whisper writes for a window: half of its context
 
@@ -405,20 +404,3 @@ def utterances(
     if len(tokens) < room or not found:
         close(duration)
     return tuple(found)
-
-
-def spread(chunks: Sequence[Chunk], count: int = LANGUAGE_WINDOWS) -> list[Chunk]:
-    """At most ``count`` chunks, evenly spread, to hear a recording's language in."""
-    if len(chunks) <= count:
-        return list(chunks)
-    return [chunks[(2 * number + 1) * len(chunks) // (2 * count)] for number in range(count)]
-
-
-def averaged(probabilities: Sequence[dict[str, float]], weights: Sequence[float]) -> dict[str, float]:
-    """Languages' probabilities over several windows, weighted (by seconds of speech), highest first."""
-    total = sum(weights) or 1.0
-    sums: dict[str, float] = {}
-    for row, weight in zip(probabilities, weights, strict=True):
-        for language, probability in row.items():
-            sums[language] = sums.get(language, 0.0) + probability * weight / total
-    return dict(sorted(sums.items(), key=lambda item: -item[1]))

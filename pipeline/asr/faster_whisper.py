@@ -20,11 +20,10 @@ from pipeline.asr._decoding import (
     SURE_OF_LANGUAGE,
     WINDOW_SAMPLES,
     Decoded,
-    averaged,
-    spread,
     transcribe_chunks,
     utterances,
 )
+from pipeline.asr._language import averaged, spread
 from pipeline.asr._prompts import checked_language, ignored, numerals, prompt, with_warnings
 from pipeline.machine import usable_cores
 from pipeline.recording import Recording

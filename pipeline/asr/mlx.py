@@ -21,12 +21,11 @@ from pipeline.asr._decoding import (
     SURE_OF_LANGUAGE,
     Decoded,
     Schedule,
-    averaged,
     frames_of,
-    spread,
     utterances,
 )
 from pipeline.asr._decoding import Window as Span
+from pipeline.asr._language import averaged, spread
 from pipeline.asr._prompts import PROMPT_TOKENS, checked_language, prompt, with_warnings
 from pipeline.machine import usable_cores
 from pipeline.recording import SAMPLE_RATE, Recording

@@ -20,11 +20,10 @@ from pipeline.asr._decoding import (
     MOST_TOKENS,
     WINDOW_SAMPLES,
     Decoded,
-    averaged,
-    spread,
     transcribe_chunks,
     utterances,
 )
+from pipeline.asr._language import averaged, spread
 from pipeline.asr._languages import LANGUAGES
 from pipeline.asr._prompts import checked_language, ignored, numerals, prompt, with_warnings
 from pipeline.recording import SAMPLE_RATE, Recording

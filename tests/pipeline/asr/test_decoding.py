@@ -13,10 +13,8 @@ from pipeline.asr._decoding import (
     Decoded,
     Fallback,
     Utterance,
-    averaged,
     compression_ratio,
     decode_with_fallback,
-    spread,
     transcribe_chunks,
     utterances,
 )
@@ -252,17 +250,3 @@ def test_the_compression_ratio_is_whispers():
 
     assert compression_ratio(LOOP) == get_compression_ratio(LOOP) > 2.4
     assert compression_ratio("") == 0.0
-
-
-def test_the_language_is_heard_all_over_the_recording():
-    chunks = [chunk(10 * i, 10 * i + 10) for i in range(20)]
-    heard = spread(chunks, 4)
-    assert len(heard) == 4
-    assert heard[0].start < 50 and heard[-1].start >= 150
-    assert spread(chunks[:2], 4) == chunks[:2]
-
-
-def test_language_probabilities_are_averaged_by_length():
-    mean = averaged([{"en": 0.9, "de": 0.1}, {"en": 0.1, "de": 0.9}], [30, 10])
-    assert mean == pytest.approx({"en": 0.7, "de": 0.3})
-    assert next(iter(mean)) == "en"
