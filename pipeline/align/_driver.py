@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -202,13 +201,11 @@ class _Run:
             )
             for task in batch
         ]
-        with ThreadPoolExecutor(1) as beside:
-            loudnesses = beside.map(Loudness.of, [cut.waveform for cut in cuts])
-            results = self.aligner.align(cuts)
+        results = self.aligner.align(cuts)
         placed = []
-        for task, cut, found, loudness in zip(batch, cuts, results, loudnesses, strict=True):
+        for task, cut, found in zip(batch, cuts, results, strict=True):
             if not isinstance(found, FailedToAlign):
-                found = trimmed(cut.words, checked(cut, found), loudness)
+                found = trimmed(cut.words, checked(cut, found), Loudness.of(cut.waveform))
                 begin = task.cut_start
                 found = [later(time, begin) for time in found]
             placed.append(self._or_even(task, found))

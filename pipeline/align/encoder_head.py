@@ -9,7 +9,7 @@ ship with the package; the encoder is that of Whisper base's starter weights, wh
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -101,46 +101,37 @@ class EncoderHead:
         for cut in cuts:
             _check(cut.language)
             self._language(cut.language)
-        # Two threads a core: all cuts of a batch run, and no core waits while others do their last one.
-        with (
-            _blas().limit(limits=1, user_api="blas"),
-            ThreadPoolExecutor(2 * usable_cores()) as pool,
-            ThreadPoolExecutor(1) as reader,  # beside the heads, which leave Python alone
-        ):
-            ways = [reader.submit(self._ways, cut) for cut in cuts]
-            placed = {
-                index: pool.submit(self._placed, cuts[index], features, ways[index])
-                for index, features in self._features(cuts, pool)
-            }
+        heard = [index for index, cut in enumerate(cuts) if cut.heard is not None]
+        unheard = [index for index, cut in enumerate(cuts) if cut.heard is None]
+        step = STEP_FRAMES[self.device]
+        placed = {}
+        with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
+            # Spectrograms and heads leave Python alone: they run while the texts are read here.
+            log_mels = pool.map(lambda index: padded_log_mel(cuts[index].waveform, step), unheard)
+            heads = [pool.submit(self._log_probs, cuts[index], _heard(cuts[index])) for index in heard]
+            for index, head in zip(heard, heads, strict=True):
+                placed[index] = pool.submit(self._placed, cuts[index], self._ways(cuts[index]), head)
+            ways = [self._ways(cuts[index]) for index in unheard]
+            for i, features in self._encode(list(log_mels)) if unheard else ():
+                cut = cuts[unheard[i]]
+                head = pool.submit(self._log_probs, cut, features)
+                placed[unheard[i]] = pool.submit(self._placed, cut, ways[i], head)
             return [placed[index].result() for index in range(len(cuts))]
 
-    def _features(self, cuts: Sequence[Cut], pool: ThreadPoolExecutor) -> Iterator[tuple[int, np.ndarray]]:
-        """Numbers of cuts, and the encoder's output for them (frames, state): heard before, or now."""
-        for index, cut in enumerate(cuts):
-            if cut.heard is not None:
-                yield index, cut.heard.features[cut.heard.first :][: _frames(cut) // 2 + 1]
-        unheard = [index for index, cut in enumerate(cuts) if cut.heard is None]
-        if not unheard:
-            return
-        step = STEP_FRAMES[self.device]
-        log_mels = pool.map(lambda index: padded_log_mel(cuts[index].waveform, step), unheard)
-        for i, features in self._encode(list(log_mels)):
-            yield unheard[i], features
-
     def _ways(self, cut: Cut) -> list[list[Said]]:
-        """To say each of the words. Raises :class:`FailedToAlign` where most of them are unknown."""
-        said = self._language(cut.language).pronunciation.alternatives(cut.words)
-        if _mostly_unknown(cut.words, said):
-            raise FailedToAlign("the aligner cannot pronounce them")
-        return said
+        """To say each of the words."""
+        return self._language(cut.language).pronunciation.alternatives(cut.words)
+
+    def _log_probs(self, cut: Cut, features: np.ndarray) -> np.ndarray:
+        return self._language(cut.language).head(features)[: _frames(cut)]
 
     def _placed(
-        self, cut: Cut, features: np.ndarray, ways: Future[list[list[Said]]]
+        self, cut: Cut, said: list[list[Said]], head: Future[np.ndarray]
     ) -> list[WordTime | None] | FailedToAlign:
-        language = self._language(cut.language)
-        log_probs = language.head(features)[: _frames(cut)]
+        if _mostly_unknown(cut.words, said):
+            return FailedToAlign("the aligner cannot pronounce them")
+        language, log_probs = self._language(cut.language), head.result()
         try:
-            said = ways.result()
             found = _aligned(language.head.scaled(log_probs), said)
         except FailedToAlign as error:
             return error
@@ -199,6 +190,12 @@ class _Language:
 def _frames(cut: Cut) -> int:
     """How many frames of the head a cut is long."""
     return max(1, round(len(cut.waveform) / FRAME_S / SAMPLE_RATE))
+
+
+def _heard(cut: Cut) -> np.ndarray:
+    """The encoder's output for a cut that it has heard (frames, state)."""
+    assert cut.heard is not None
+    return cut.heard.features[cut.heard.first :][: _frames(cut) // 2 + 1]
 
 
 def _check(language: str) -> None:
