@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from pipeline.align import WINDOW_S, Aligner, Cut, Heard, WordTime
 from pipeline.align._long import place_long
 from pipeline.align._silence import Loudness, trimmed
@@ -299,7 +301,7 @@ def _batches(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
 
 def _timed(task: _Task, times: Sequence[WordTime | None], speaker: str | None) -> tuple[Word, ...]:
     """The task's words on the clock, without phones."""
-    clocks = map(_clock, times)
+    clocks = _clocks(times)
     if not task.own:
         pairs = zip(task.texts, clocks, strict=True)
         return tuple(Word(word=text, speaker=speaker, **clock) for text, clock in pairs)
@@ -307,16 +309,15 @@ def _timed(task: _Task, times: Sequence[WordTime | None], speaker: str | None) -
     return tuple(word.model_copy(update={**clock, "phones": None}) for word, clock in pairs)
 
 
-def _clock(time: WordTime | None) -> dict[str, Any]:
-    """What a word has of its time."""
-    if time is None:
-        return {"start": None, "end": None, "score": None, "timing": None}
-    return {
-        "start": round(time.start, _PLACES),
-        "end": round(time.end, _PLACES),
-        "score": round(min(1.0, max(0.0, time.score or 0.0)), _PLACES),  # 0 where nothing speaks for the time
-        "timing": time.timing,
-    }
+def _clocks(times: Sequence[WordTime | None]) -> Iterator[dict[str, Any]]:
+    """What words have of their times; the score is 0 where nothing speaks for one."""
+    rows = np.array([(time.start, time.end, time.score or 0.0) if time else (0.0,) * 3 for time in times])
+    rows[:, 2] = rows[:, 2].clip(0.0, 1.0)
+    for time, (start, end, score) in zip(times, np.round(rows, _PLACES).tolist(), strict=True):
+        if time is None:
+            yield {"start": None, "end": None, "score": None, "timing": None}
+        else:
+            yield {"start": start, "end": end, "score": score, "timing": time.timing}
 
 
 def _with_phones(word: Word, time: WordTime | None) -> Word:

@@ -110,12 +110,11 @@ def _forms(
 def _plain(text: str, tongue: Language) -> str:
     """A word as most are, in lower case: letters to be read as they stand. What else is done comes to the same."""
     found = _PLAIN.fullmatch(text)
-    if found is None or _DRAWLED.search(text) or any(sign in tongue.symbols for sign in found[2]):
+    if found is None or _DRAWLED.search(text) or not tongue.symbols.keys().isdisjoint(found[2]):
         return ""
     letters = found[1]
     plain = lowered(letters[0], tongue.code) + letters[1:]
-    keys = {letters, letters.lower(), f"{letters}.", f"{letters.lower()}.", text, text.lower()}
-    return "" if _VOWELS.isdisjoint(plain) or not keys.isdisjoint(tongue.abbreviations) else plain
+    return "" if _VOWELS.isdisjoint(plain) or letters.lower() in tongue.abbreviated else plain
 
 
 def _core(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,11 @@ class Language:
     currencies: Table = field(default_factory=dict)
     abbreviations: Table = field(default_factory=dict)
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def abbreviated(self) -> frozenset[str]:
+        """The abbreviations in lower case, without the punctuation behind them."""
+        return frozenset(key.lower().rstrip(".,?!;:") for key in self.abbreviations)
 
 
 @lru_cache(maxsize=64)
