@@ -162,10 +162,12 @@ class _Language:
         """The words, with their characters and phones where the cut wants them. A frame is the 10 ms around it."""
         from pipeline.align._phone_head_loops import times
 
+        found: list[WordTime | None] = [None] * len(said)
+        if not len(units.word):  # nothing but punctuation
+            return found
         own = units.word, units.label, units.first, units.stop
         starts, ends, scores, firsts, means = times(log_probs, *own, FRAME_S)
         stops = np.append(firsts[1:], len(starts))
-        found: list[WordTime | None] = [None] * len(said)
         columns = (units.word[firsts], starts[firsts], ends[stops - 1], means)
         for word, start, end, mean in zip(*(column.tolist() for column in columns), strict=True):
             found[word] = WordTime(start, end, mean if mean == mean else None, "head")
