@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from schemas.errors import FailedToAlign
 from schemas.transcript import Char, Phone, Timing
+
+if TYPE_CHECKING:
+    from pipeline.align._silence import Loudness
 
 __all__ = ["WINDOW_S", "Aligner", "Cut", "Heard", "WordTime", "align_segments"]
 
@@ -48,6 +52,13 @@ class Cut:
     heard: Heard | None = None
     characters: bool = False
     phones: bool = False
+
+    @cached_property
+    def loudness(self) -> Loudness:
+        """How loud each 10 ms of it are."""
+        from pipeline.align._silence import Loudness
+
+        return Loudness.of(self.waveform)
 
 
 class WordTime(NamedTuple):

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.align import WINDOW_S, Aligner, Cut, Heard, WordTime
 from pipeline.align._long import place_long
-from pipeline.align._silence import Loudness, trimmed
+from pipeline.align._silence import trimmed
 from pipeline.align._times import checked, later, settled
 from pipeline.align._words import own_words, split_words, written_together
 from pipeline.align.even import spread
@@ -207,7 +207,7 @@ class _Run:
         placed = []
         for task, cut, found in zip(batch, cuts, results, strict=True):
             if not isinstance(found, FailedToAlign):
-                found = trimmed(cut.words, checked(cut, found), Loudness.of(cut.waveform))
+                found = trimmed(cut.words, checked(cut, found), cut.loudness)
                 begin = task.cut_start
                 found = [later(time, begin) for time in found]
             placed.append(self._or_even(task, found))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pipeline.align import WINDOW_S, Aligner, Cut, WordTime
-from pipeline.align._silence import Loudness, trimmed
+from pipeline.align._silence import trimmed
 from pipeline.align._times import checked, later, natural_s
 from schemas.errors import FailedToAlign
 
@@ -43,7 +43,7 @@ def place_long(
         (found,) = aligner.align([cut])
         if isinstance(found, FailedToAlign):
             failure, found = found, [None] * len(cut.words)
-        found = trimmed(cut.words, checked(cut, found), Loudness.of(cut.waveform))
+        found = trimmed(cut.words, checked(cut, found), cut.loudness)
         kept = found if is_last else found[: _trusted(found)]
         times += [later(time, at) for time in kept]
         at = _next_start(at, kept, found)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 REQUIRES = ("mlx", "mlx_whisper", "ctranslate2", "threadpoolctl")
 DEVICES = ("cpu", "cuda", "metal")
-VERSION = 3
+VERSION = 4
 MODEL_KIND = "whisper"
 MODEL_FORMATS = ("ctranslate2", "mlx")  # for a CPU, and for a GPU
 
@@ -50,7 +50,11 @@ HEADS = {"en": "english"} | dict.fromkeys(_OTHERS, "others")
 LANGUAGES = frozenset(HEADS)
 
 _SHORTEST_FRAMES = 3  # of a phone; where the text is too much for that, one
-_EDGE_COST = 3.0
+_EDGE_COST = 6.0
+# Noise is 0 where the loud frames of a cut stand out from the quiet ones by the first, 1 where only by the second.
+_NOISE_DB = (18.0, 8.0)
+_PAUSE_COST = 2.0  # times the noise: the head takes soft sounds that drown beside a pause for a part of it
+_NOISY, _SHORTEST_IN_NOISE = 0.75, 4
 _WILDCARD_COST = 0.5
 _KNOWN = 0.5  # share of the words that must not be wildcards
 
@@ -132,7 +136,7 @@ class EncoderHead:
             return FailedToAlign("the aligner cannot pronounce them")
         language, log_probs = self._language(cut.language), head.result()
         try:
-            found = _aligned(language.head.scaled(log_probs), said)
+            found = _aligned(language.head.scaled(log_probs), said, _noise(cut.loudness.contrast_db))
         except FailedToAlign as error:
             return error
         return language.times(cut, said, found.units, log_probs)
@@ -225,11 +229,20 @@ def _mostly_unknown(words: Sequence[str], said: Sequence[Sequence[Said]]) -> boo
     return known < _KNOWN * len(spelled)
 
 
-def _aligned(emission: np.ndarray, said: Sequence[Sequence[Said]]) -> Alignment:
+def _noise(contrast_db: float) -> float:
+    """From 0, where speech stands out of the noise, to 1, where it hardly does."""
+    none, much = _NOISE_DB
+    return min(1.0, max(0.0, (none - contrast_db) / (none - much)))
+
+
+def _aligned(emission: np.ndarray, said: Sequence[Sequence[Said]], noise: float) -> Alignment:
+    """``emission`` is changed: pauses lose by ``noise``."""
     costs = {"edge_cost": _EDGE_COST, "wildcard_cost": _WILDCARD_COST}
     ways = [[way.units for way in of_word] for of_word in said]
+    shortest = _SHORTEST_FRAMES if noise < _NOISY else _SHORTEST_IN_NOISE
+    emission[:, PAUSE] -= _PAUSE_COST * noise
     try:
-        return align(emission, hmm_graph(ways, pause=PAUSE, shortest=_SHORTEST_FRAMES), **costs)
+        return align(emission, hmm_graph(ways, pause=PAUSE, shortest=shortest), **costs)
     except FailedToAlign:
         return align(emission, hmm_graph(ways, pause=PAUSE), **costs)
 

@@ -18,7 +18,7 @@ from pipeline.align._features import padded_log_mel
 from pipeline.align._japanese import _readings, _table
 from pipeline.align._letters import pronounced
 from pipeline.align._phone_head import DATA, PAUSE, PhoneHead
-from pipeline.align._pronunciation import Pronunciation, _lexicon, _rules
+from pipeline.align._pronunciation import Pronunciation, Said, _lexicon, _rules
 from pipeline.align.encoder_head import HEADS, LANGUAGES
 from pipeline.alignment_core import WILDCARD
 from pipeline.cache import Cache
@@ -167,6 +167,39 @@ def test_noise_moves_words_little(aligner, shipped, flite, tmp_path):
     off = errors_ms(aligner("encoder_head"), noisy, segments)
     assert np.median(off) <= 20
     assert (off <= 50).mean() >= 0.85
+
+
+def test_what_drowns_beside_a_pause_belongs_to_the_word():
+    """The last 50 ms of a word are rather a pause, by the head."""
+    pause, first, last = 0, 1, 2
+    emission = np.full((40, 3), -8.0, np.float32)
+    for frames, phone in ((slice(0, 10), pause), (slice(10, 20), first), (slice(20, 25), last)):
+        emission[frames, phone] = 0.0
+    emission[25:30, last], emission[25:, pause] = -1.0, 0.0
+    said = [[Said((first, last), (2,), None)]]
+    for noise, stop in ((0.0, 25), (1.0, 30)):
+        units = encoder_head._aligned(emission.copy(), said, noise).units
+        assert (units.first[0], units.stop[-1]) == (10, stop)
+
+
+def test_no_phone_is_very_short_in_noise():
+    emission = np.full((40, 3), -8.0, np.float32)
+    emission[:20, 1], emission[20:23, 2], emission[23:, 0] = 0.0, 0.0, 0.0
+    said = [[Said((1, 2), (2,), None)]]
+    for noise, frames in ((0.0, 3), (1.0, 4)):
+        units = encoder_head._aligned(emission.copy(), said, noise).units
+        assert units.stop[1] - units.first[1] == frames
+
+
+@pytest.mark.parametrize(("snr_db", "least", "most"), [(3, 0.7, 1.0), (10, 0.1, 0.7), (40, 0.0, 0.0)])
+def test_noise_is_what_speech_does_not_stand_out_of(shipped, tmp_path, snr_db, least, most):
+    recording = audio.open_recording(
+        str(shipped / "syn_en_flite_words.flac"), AudioOptions(), workdir=tmp_path
+    )
+    samples = recording.seconds(0, 14)
+    noise = np.random.default_rng(0).standard_normal(len(samples)) * samples.std() * 10 ** (-snr_db / 20)
+    cut = Cut((samples + noise).astype(np.float32), ("noise",), "en")
+    assert least <= encoder_head._noise(cut.loudness.contrast_db) <= most
 
 
 def test_a_cut_is_encoded_as_long_as_it_is():
