@@ -83,8 +83,12 @@ class Bench:
         model = Model.load(self.weights.path, self.device, self.precision)
         asr = room.MlxWhisperBatched("bench", "base", None, self.device, model, Options.from_flat().asr)
         end = self.recording.duration_s
-        spans = [(max(0.0, s.start - MARGIN_S), min(end, s.end + MARGIN_S)) for s in self.segments]
-        chunks = [(i, Chunk(a, min(b, a + 30.0))) for i, (a, b) in enumerate(spans)]
+        chunks = []
+        for number, segment in enumerate(self.segments):
+            # No window is longer than 30 s, and none leaves out a part of its segment.
+            margin = max(0.0, min(MARGIN_S, (30.0 - (segment.end - segment.start)) / 2))
+            low, high = max(0.0, segment.start - margin), min(end, segment.end + margin)
+            chunks.append((number, Chunk(low, min(high, low + 30.0))))
 
         def run() -> object:
             self.heard.begin("base")
