@@ -28,7 +28,7 @@ from pipeline import voice_evidence  # noqa: E402
 from pipeline._bench_process import peak_mb  # noqa: E402
 from pipeline.diarization_core import core, frames  # noqa: E402
 from pipeline.diarization_core.clustering import Agglomerative, Bounds, Clustering, Vbx  # noqa: E402
-from pipeline.diarization_core.fbank import WindowShape  # noqa: E402
+from pipeline.diarization_core.fbank import WindowShape, fbank  # noqa: E402
 from pipeline.diarization_core.plda import Plda  # noqa: E402
 from pipeline.recording import Recording  # noqa: E402
 from schemas.diarization import Diarization  # noqa: E402
@@ -80,9 +80,10 @@ class Activity:
     def __init__(self, activity: np.ndarray) -> None:
         self._activity, self._done = activity, 0
 
-    def __call__(self, windows: np.ndarray) -> np.ndarray:
-        now = self._activity[self._done : self._done + len(windows)].astype(np.float32)
-        self._done += len(windows)
+    def __call__(self, samples: np.ndarray, step_samples: int) -> np.ndarray:
+        windows = (len(samples) - frames.WINDOW_SAMPLES) // step_samples + 1
+        now = self._activity[self._done : self._done + windows].astype(np.float32)
+        self._done += windows
         return 2 * now @ frames.POWERSET.T - frames.POWERSET.sum(axis=1)  # highest for the very class
 
 
@@ -98,8 +99,11 @@ class Voices:
         self._voices, self._done = voices[activity.any(axis=(1, 2))], 0
         self.dimension = voices.shape[2]
 
-    def trunk(self, mels: np.ndarray) -> np.ndarray:
-        return np.ones((len(mels), -(-mels.shape[1] // self.mels_per_frame), CHANNELS), np.float32)
+    def log_mels(self, samples: np.ndarray) -> np.ndarray:
+        return fbank(samples, self.window_shape, self.scale)
+
+    def trunk(self, mels: np.ndarray, firsts: Sequence[int], length: int) -> np.ndarray:
+        return np.ones((len(firsts), -(-length // self.mels_per_frame), CHANNELS), np.float32)
 
     def pool(self, frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
         self._done += len(masks)

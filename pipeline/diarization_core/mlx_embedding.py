@@ -44,16 +44,14 @@ class _MlxEmbedding:
         """As :meth:`pipeline.diarization_core.voices.Embedding.pool`."""
         return np.array(self.last.pointwise(_statistics(frames, mx.array(masks))))
 
-    def pool_shared(self, frames: mx.array, masks: np.ndarray) -> np.ndarray:
+    def pool_shared(self, frames: mx.array | np.ndarray, masks: np.ndarray) -> np.ndarray:
         """As :meth:`pipeline.diarization_core.voices.Embedding.pool_shared`."""
-        frames = frames.astype(mx.float32)
+        frames = mx.array(frames).astype(mx.float32)
         return np.array(self.last.pointwise(_statistics_by_products(frames, mx.array(masks))))
 
-    def halved(self, frames: mx.array) -> mx.array:
+    def halved(self, frames: mx.array) -> np.ndarray:
         """As :meth:`pipeline.diarization_core.voices.Embedding.halved`."""
-        half = mx.contiguous(frames).astype(mx.float16)
-        mx.eval(half)
-        return half
+        return np.array(frames.astype(mx.float16))
 
     def join(self, pieces: Sequence[mx.array]) -> mx.array:
         """As :meth:`pipeline.diarization_core.voices.Embedding.join`."""

@@ -114,14 +114,15 @@ class _TorchEmbedding:
         return self._last(statistics).cpu().numpy()
 
     @torch.inference_mode()
-    def pool_shared(self, frames: Tensor, masks: np.ndarray) -> np.ndarray:
+    def pool_shared(self, frames: Tensor | np.ndarray, masks: np.ndarray) -> np.ndarray:
         """As :meth:`pipeline.diarization_core.voices.Embedding.pool_shared`."""
-        statistics = _statistics_by_products(frames.float(), torch.from_numpy(masks).to(self.device))
+        frames = torch.as_tensor(frames, device=self.device).float()
+        statistics = _statistics_by_products(frames, torch.from_numpy(masks).to(self.device))
         return self._last(statistics[None])[0].cpu().numpy()
 
-    def halved(self, frames: Tensor) -> Tensor:
+    def halved(self, frames: Tensor) -> np.ndarray:
         """As :meth:`pipeline.diarization_core.voices.Embedding.halved`."""
-        return frames.half()
+        return frames.half().cpu().numpy()
 
     def join(self, pieces: Sequence[Tensor]) -> Tensor:
         """As :meth:`pipeline.diarization_core.voices.Embedding.join`."""

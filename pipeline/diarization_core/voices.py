@@ -49,11 +49,14 @@ class Embedding(Protocol):
         ...
 
     def pool_shared(self, frames: Any, masks: np.ndarray) -> np.ndarray:
-        """Frames (frames, channels) and masks of zeros and ones (rows, frames) to voices (rows, dimension)."""
+        """Frames (frames, channels), or what was ``halved``, and masks of zeros and ones (rows, frames) to voices.
+
+        Those are (rows, dimension), float32.
+        """
         ...
 
-    def halved(self, frames: Any) -> Any:
-        """Frames in half precision, which :meth:`pool_shared` takes, too."""
+    def halved(self, frames: Any) -> np.ndarray:
+        """Frames in half precision, in the host's memory."""
         ...
 
     def join(self, pieces: Sequence[Any]) -> Any:
