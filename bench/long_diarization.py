@@ -174,6 +174,7 @@ def main() -> None:
     turns = Diarization(turns=found.turns, exclusive_turns=found.exclusive_turns)
     windows = voice_evidence.Windows(found.embeddings, found.activity, pipeline.step_s)
     made = measured("evidence", lambda: voice_evidence.with_evidence(turns, windows, "campplus@made-up"))
+    tracemalloc.stop()
     print(
         f"{len(made.voices)} speakers, {len(made.turns)} turns; the process at its highest {peak_mb():.0f} MB"
     )
