@@ -64,12 +64,8 @@ class Recording:
 
     def view(self, start: float, end: float) -> np.ndarray:
         """The same samples as they lie in memory or in the file, mapped: to be read only, and read when used."""
-        first, stop = max(0, round(start * SAMPLE_RATE)), min(self.samples, round(end * SAMPLE_RATE))
-        if self.array is not None:
-            return self.array[first : max(first, stop)]
-        if stop <= first:  # a map is not empty
-            return np.zeros(0, np.float32)
-        return np.memmap(self.pcm, "<f4", "c", 4 * first, (stop - first,))
+        first, stop = (max(0, round(at * SAMPLE_RATE)) for at in (start, end))
+        return self.mapped()[first:stop]
 
     def blocks(self, size: int = BLOCK_SAMPLES) -> Iterator[np.ndarray]:
         """The whole recording in consecutive blocks of ``size`` samples; the last one is shorter."""

@@ -72,16 +72,11 @@ class _Turns:
         self._starts = [turn.start for turn in self.turns]
         self._ends = list(accumulate((turn.end for turn in self.turns), max))  # sorted even with overlaps
 
-    def near(self, start: float, end: float, margin: float = 0.0) -> list[SpeakerTurn]:
-        """Turns that come within ``margin`` seconds of the stretch."""
-        first = bisect_left(self._ends, start - margin)
-        last = bisect_right(self._starts, end + margin)
-        return [turn for turn in self.turns[first:last] if turn.end >= start - margin]
-
     def overlap(self, start: float, end: float) -> dict[str, float]:
         """Seconds of the stretch per speaker, in the order of their turns."""
         seconds: dict[str, float] = {}
-        for turn in self.near(start, end):
+        first, last = bisect_left(self._ends, start), bisect_right(self._starts, end)
+        for turn in self.turns[first:last]:
             shared = min(end, turn.end) - max(start, turn.start)
             if shared > 0:
                 seconds[turn.speaker] = seconds.get(turn.speaker, 0.0) + shared

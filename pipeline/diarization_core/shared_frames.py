@@ -56,7 +56,6 @@ class SharedFrames:
         self._mels = Mels(recording, embedding)
         self._blocks: dict[int, Any] = {}
         self._kept: np.ndarray | None = None
-        self._made: set[int] = set()
         self._per_block = BLOCK_MELS // embedding.mels_per_frame
         self._total_mels = max(1, frames_of(recording.samples))
         first, last, offset = self._reach((self._total_mels - 1) // BLOCK_MELS)
@@ -66,10 +65,11 @@ class SharedFrames:
     def read(self, begin: int, end: int) -> Any:
         """Frames ``begin`` to ``end`` of ``total``, (frames, channels)."""
         wanted = range(begin // self._per_block, (end - 1) // self._per_block + 1)
-        for old in [number for number in self._blocks if number < wanted[0]]:
-            del self._blocks[old]
+        if not self._keep:
+            for old in [number for number in self._blocks if number < wanted[0]]:
+                del self._blocks[old]
         for number in wanted:
-            if number not in (self._made if self._keep else self._blocks):
+            if number not in self._blocks:
                 self._make(number)
         if self._kept is not None:
             return self._kept[begin:end]
@@ -87,17 +87,17 @@ class SharedFrames:
         found = self._embedding.trunk(mels, [first - begin for first, _, _ in reach], length)
         for i, (_, _, offset) in enumerate(reach):
             block = found[i][offset : offset + self._per_block]
-            if self._keep:
-                self._put(number + i, self._embedding.halved(block))
-            else:
-                self._blocks[number + i] = block
+            self._blocks[number + i] = self._put(number + i, block) if self._keep else block
 
-    def _put(self, number: int, block: np.ndarray) -> None:
+    def _put(self, number: int, block: Any) -> np.ndarray:
+        """The block as it lies in the array of all."""
+        half = self._embedding.halved(block)
         if self._kept is None:
-            self._kept = np.empty((self.total, block.shape[1]), block.dtype)
+            self._kept = np.empty((self.total, half.shape[1]), half.dtype)
         begin = number * self._per_block
-        self._kept[begin : begin + len(block)] = block
-        self._made.add(number)
+        own = self._kept[begin : begin + len(half)]
+        own[:] = half
+        return own
 
     def _reach(self, number: int) -> tuple[int, int, int]:
         """First and last mel of a block with its context, and its first frame among theirs."""

@@ -15,12 +15,8 @@ from pipeline.vad import Chunk
 from schemas.options import Options
 
 
-def chunk(start, end):
-    return Chunk(start, end)
-
-
 def test_the_language_is_heard_all_over_the_recording():
-    chunks = [chunk(10 * i, 10 * i + 10) for i in range(20)]
+    chunks = [Chunk(10 * i, 10 * i + 10) for i in range(20)]
     heard = spread(chunks, 4)
     assert len(heard) == 4
     assert heard[0].start < 50 and heard[-1].start >= 150
@@ -47,13 +43,13 @@ class Scripted:
 
 def test_what_is_sure_is_heard_once():
     asr = Scripted({"en": 0.8, "cy": 0.2})
-    assert likely_languages(asr, None, [chunk(0, 20)]) == {"en": 0.8, "cy": 0.2}
+    assert likely_languages(asr, None, [Chunk(0, 20)]) == {"en": 0.8, "cy": 0.2}
     assert len(asr.asked) == 1
 
 
 def test_what_is_not_sure_is_heard_again_in_parts():
     asr = Scripted({"cy": 0.52, "en": 0.48}, {"en": 0.6, "cy": 0.4})
-    found = likely_languages(asr, None, [chunk(4, 24)])
+    found = likely_languages(asr, None, [Chunk(4, 24)])
     assert asr.asked[1] == [(4, 19), (9, 24)]
     assert found == pytest.approx({"en": 0.56, "cy": 0.44})  # two parts weigh twice as much as the whole
     assert next(iter(found)) == "en"
@@ -61,7 +57,7 @@ def test_what_is_not_sure_is_heard_again_in_parts():
 
 def test_parts_are_those_of_one_window():
     asr = Scripted({"cy": 0.5}, {"en": 0.6})
-    likely_languages(asr, None, [chunk(60 * i, 60 * i + 40) for i in range(9)])
+    likely_languages(asr, None, [Chunk(60 * i, 60 * i + 40) for i in range(9)])
     assert asr.asked[1] == [(120, 142.5), (127.5, 150), (360, 382.5), (367.5, 390)]
 
 
@@ -72,7 +68,7 @@ def test_far_english_is_not_taken_for_welsh(backend):
         pytest.skip("needs the recordings with references")
     recording = Recording.from_array(load_waveform(folder / "multi" / "ami_EN2006b.flac"))
     asr = backends.load("asr", Choice(backend, "cpu", "base", "float32"), Options())
-    whole = [chunk(5.13, 28.854)]
+    whole = [Chunk(5.13, 28.854)]
     found = likely_languages(asr, recording, whole)
     assert max(found, key=found.get) == "en"
     once = asr.detect_language(recording, whole)
